@@ -1,0 +1,2 @@
+//! Counts the instructions of what every request pays for.
+fn main() {}

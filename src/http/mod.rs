@@ -1,0 +1,22 @@
+//! What HTTP says, as pure functions over bytes: no sockets, no clocks, no configuration.
+//!
+//! One file per field or rule of the RFCs; `head` reads and refuses whole HTTP/1 heads, `request` and `fields` are
+//! how everything else sees a request. Every parser takes whatever a peer may send, never panics, never grows
+//! without bound, and where the RFC leaves a choice takes the one that stores and reuses less.
+
+pub mod accept_encoding;
+pub mod cache_control;
+pub mod cache_status;
+pub mod chunked;
+pub mod conditional;
+pub mod date;
+pub mod etag;
+pub mod fields;
+pub mod forwarded;
+pub mod head;
+pub mod hop_by_hop;
+pub mod list;
+pub mod multipart;
+pub mod range;
+pub mod request;
+pub mod vary;

@@ -1,0 +1,4 @@
+//! Foreland as a library: everything but the command line's entry, so that tests and benches call what runs.
+
+pub mod http;
+pub mod verdict;

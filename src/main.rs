@@ -1,0 +1,3 @@
+//! The `foreland` program: hands over to the command line.
+
+fn main() {}
