@@ -1,0 +1,325 @@
+//! The shared cache: what is stored, what is on its way in, and what a request may have of either.
+//!
+//! `policy` says by RFC 9111 what may be stored and reused; `key` tells resources apart; `object` is a stored
+//! response as plain data; `store` keeps objects within one byte budget and lets clients read a fetch along;
+//! `collapse` elects one fetch per resource; `marks` remembers what cannot be shared; `purge` forgets;
+//! `storage` is the one file where Pingora's cache machinery meets all this.
+//!
+//! Invariants: no object is stored whose bytes the origin did not finish; nothing fetched before a purge is
+//! fresh after it; a fetch belongs to no client. It deliberately knows no socket and, but for `storage`, no Pingora.
+
+pub mod collapse;
+pub mod key;
+pub mod marks;
+pub mod object;
+pub mod policy;
+pub mod purge;
+pub mod storage;
+pub mod store;
+
+use crate::http::fields::Fields;
+use crate::http::vary;
+use crate::verdict::{Key, MissWhy, NotStored, StaleWhy, Stored};
+use collapse::{Flights, Joined, same_guess};
+use marks::{Mark, Marks};
+use object::{Object, StoredHead, Variant};
+use policy::{RequestDirectives, Reuse};
+use std::sync::Arc;
+use store::fill::{Fill, FillReader, FillWriter, Verdict};
+use store::ram::Ram;
+
+/// Shards of the RAM tier.
+const SHARDS: usize = 64;
+
+/// How the cache behaves where the origin is silent.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Bytes of memory for stored and incoming bodies, heads and keys.
+    pub memory: u64,
+    /// Windows and lifetimes where the origin is silent.
+    pub policy: policy::Defaults,
+    /// Seconds for which a response that could not be stored lets later requests pass at once.
+    pub hit_for_miss: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { memory: 512 << 20, policy: policy::Defaults::default(), hit_for_miss: 120 }
+    }
+}
+
+/// What a request asks of the cache.
+#[derive(Clone, Copy)]
+pub struct Ask<'a> {
+    /// Which resource.
+    pub key: &'a Key,
+    /// The fields that may select a variant.
+    pub fields: Fields<'a>,
+    /// What the request's Cache-Control says.
+    pub directives: RequestDirectives,
+    /// Whether it carries an Authorization field.
+    pub with_credentials: bool,
+    /// Now, in seconds since 1970.
+    pub now: u64,
+}
+
+/// What the cache has for a request.
+pub enum Found {
+    /// A fresh stored response.
+    Hit(Arc<Object>),
+    /// A response that is still coming in.
+    Filling(FillReader),
+    /// A stored response past its lifetime that may be served now.
+    Stale(Arc<Object>, StaleWhy),
+    /// A stored response that a request with credentials must not have (RFC 9111 §3.5).
+    Forbidden,
+    /// Recently not storable: go straight to the origin.
+    HitForMiss(NotStored),
+    /// Nothing usable; perhaps something to validate, or to fall back on if the origin fails.
+    Miss(MissWhy, Option<Arc<Object>>),
+}
+
+/// What became of asking for a fetch.
+pub enum Fetch {
+    /// Run it.
+    Lead(FillReader),
+    /// Read along with somebody else's.
+    Follow(FillReader),
+    /// It has just ended; this is fresh.
+    Ready(Arc<Object>),
+    /// Too many wait already.
+    Crowded,
+}
+
+/// The cache of one node.
+pub struct Cache {
+    ram: Arc<Ram<Object>>,
+    flights: Flights,
+    marks: Marks,
+    recipe: key::Recipe,
+    settings: Settings,
+}
+
+impl Cache {
+    /// An empty cache.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            ram: Arc::new(Ram::new(settings.memory, SHARDS)),
+            flights: Flights::default(),
+            marks: Marks::default(),
+            recipe: key::Recipe::new(fastrand::u64(..)),
+            settings,
+        }
+    }
+
+    /// How keys are made here.
+    pub fn recipe(&self) -> key::Recipe {
+        self.recipe
+    }
+
+    /// How it behaves where the origin is silent.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The RAM tier, for counters.
+    pub fn ram(&self) -> &Ram<Object> {
+        &self.ram
+    }
+
+    /// Fetches without a head yet, and fetches whose body is coming in.
+    pub fn fills(&self) -> (usize, usize) {
+        self.flights.count()
+    }
+
+    /// What is stored, or on its way in, for a request. Changes nothing but the object's popularity.
+    pub fn lookup(&self, ask: &Ask<'_>) -> Found {
+        let stored = self.ram.find(ask.key.hash, |o| o.key == *ask.key && selects(&o.head, ask.fields));
+        let Some(object) = stored else { return self.lookup_absent(ask) };
+        if ask.with_credentials && !object.head.times.life.shareable_with_credentials {
+            return Found::Forbidden;
+        }
+        match policy::reuse(&object.head.times, &ask.directives, ask.now) {
+            Reuse::Fresh => Found::Hit(object),
+            Reuse::StaleAsked => Found::Stale(object, StaleWhy::Asked),
+            reuse => match self.streaming(ask) {
+                Some(reader) => Found::Filling(reader),
+                None => match reuse {
+                    Reuse::Validate(why) => Found::Miss(why, Some(object)),
+                    _ => Found::Stale(object, StaleWhy::Revalidating),
+                },
+            },
+        }
+    }
+
+    fn lookup_absent(&self, ask: &Ask<'_>) -> Found {
+        if let Some(reader) = self.streaming(ask) {
+            return Found::Filling(reader);
+        }
+        match self.marks.find(ask.key, ask.with_credentials, ask.now) {
+            Some(Mark::HitForMiss(why)) => return Found::HitForMiss(why),
+            Some(Mark::Purged) => return Found::Miss(MissWhy::Purged, None),
+            None => {}
+        }
+        let other = self.ram.peek(ask.key.hash, |o| o.key == *ask.key).is_some();
+        Found::Miss(if other { MissWhy::Vary } else { MissWhy::Absent }, None)
+    }
+
+    fn streaming(&self, ask: &Ask<'_>) -> Option<FillReader> {
+        self.flights.find(ask.key, |fill| is_streaming(fill, ask))?.read()
+    }
+
+    /// Whether somebody fetches the resource already, so that what is stale may be served without sending out another.
+    pub fn is_refreshing(&self, ask: &Ask<'_>) -> bool {
+        let guess = self.guess(ask);
+        self.flights.find(ask.key, |fill| is_pending(fill, ask, guess.as_ref())).is_some()
+    }
+
+    /// Joins the fetch of a resource, or becomes its leader.
+    pub fn fetch(&self, ask: &Ask<'_>, stale: Option<Arc<Object>>) -> Fetch {
+        let guess = self.guess(ask);
+        let joined = self.flights.join(
+            ask.key,
+            |fill| is_streaming(fill, ask) || is_pending(fill, ask, guess.as_ref()),
+            || self.fresh(ask),
+            || Fill::new(ask.key.clone(), ask.with_credentials, guess.clone(), stale),
+        );
+        match joined {
+            Err(object) => Fetch::Ready(object),
+            Ok(Joined::Lead(fill)) => fill.read().map_or(Fetch::Crowded, Fetch::Lead),
+            Ok(Joined::Follow(fill)) => fill.read().map_or(Fetch::Crowded, Fetch::Follow),
+        }
+    }
+
+    fn fresh(&self, ask: &Ask<'_>) -> Option<Arc<Object>> {
+        match self.ram.peek(ask.key.hash, |o| o.key == *ask.key && selects(&o.head, ask.fields)) {
+            Some(o) if ask.with_credentials && !o.head.times.life.shareable_with_credentials => None,
+            Some(o) if policy::reuse(&o.head.times, &ask.directives, ask.now) == Reuse::Fresh => Some(o),
+            _ => None,
+        }
+    }
+
+    /// What the request says in the fields by which this resource varied last.
+    fn guess(&self, ask: &Ask<'_>) -> Option<Variant> {
+        let known = self.ram.peek(ask.key.hash, |o| o.key == *ask.key)?;
+        known.head.variant.as_ref().map(|v| variant(&v.names, ask.fields))
+    }
+
+    /// Starts to take in a response that may be stored.
+    pub fn writer(&self, fill: &Arc<Fill>) -> FillWriter {
+        FillWriter::new(fill.clone(), self.ram.reserve(), self.ram.max_object())
+    }
+
+    /// Longest body that is stored, in bytes.
+    pub fn max_object(&self) -> u64 {
+        self.ram.max_object()
+    }
+
+    /// The origin has sent everything: stores it and tells the readers.
+    pub fn finish(&self, fill: &Arc<Fill>, mut writer: FillWriter) -> Stored {
+        let sealed = writer.seal();
+        let stored = match sealed {
+            Ok((object, charged)) => {
+                let replaces = object.clone();
+                let variant = replaces.head.variant.as_deref();
+                match charged.insert(object, |o| o.key == fill.key && o.is_variant(variant)) {
+                    Ok(()) => self.keep_unless_doomed(fill, &replaces),
+                    Err(_) => Stored::No(NotStored::TooLarge),
+                }
+            }
+            Err(why) => Stored::No(why),
+        };
+        self.flights.remove(fill);
+        if stored != Stored::No(NotStored::Incomplete) {
+            writer.complete();
+        }
+        stored
+    }
+
+    /// A purge between the start of the fetch and now wins.
+    fn keep_unless_doomed(&self, fill: &Fill, object: &Arc<Object>) -> Stored {
+        self.marks.clear(&fill.key, fill.with_credentials);
+        if fill.is_doomed() {
+            self.ram.remove(fill.key.hash, |o| std::ptr::eq(o, &**object));
+        }
+        Stored::Yes
+    }
+
+    /// The origin confirmed the stored response: stores it again with its new head.
+    pub fn confirm(&self, fill: &Arc<Fill>, head: StoredHead, stale: &Arc<Object>) {
+        let head = head.with_length(stale.body.len());
+        let object = Arc::new(Object { key: fill.key.clone(), head, body: stale.body.clone() });
+        let variant = object.head.variant.as_deref();
+        let admitted = self.ram.insert(object.clone(), |o| o.key == fill.key && o.is_variant(variant));
+        if admitted.is_ok() {
+            self.keep_unless_doomed(fill, &object);
+        }
+        self.flights.remove(fill);
+        fill.confirm(object);
+    }
+
+    /// The response may not be stored: its waiters go their own way, and so do later requests for a while.
+    pub fn not_stored(&self, fill: &Arc<Fill>, why: NotStored, status: u16, now: u64) {
+        // A failing origin is no property of the resource: the next request may well be storable.
+        if status < 500 {
+            let until = now + self.settings.hit_for_miss;
+            self.marks.set(&fill.key, fill.with_credentials, Mark::HitForMiss(why), now, until);
+        }
+        self.flights.remove(fill);
+        fill.decide(Verdict::NotStored(why));
+    }
+
+    /// A stored response turned out not to be what the origin has: forgets it, and sends whoever waits for the
+    /// fetch to the origin.
+    pub fn disown(&self, fill: &Arc<Fill>, stale: &Arc<Object>) {
+        self.ram.remove(fill.key.hash, |o| std::ptr::eq(o, &**stale));
+        self.flights.remove(fill);
+        fill.decide(Verdict::NotStored(NotStored::Status));
+    }
+
+    /// A response that went past the cache could have been stored: let the next one in.
+    pub fn heal(&self, key: &Key, with_credentials: bool) {
+        self.marks.clear(key, with_credentials);
+    }
+
+    /// The fetch is over, however it went. Safe to call more than once.
+    pub fn end(&self, fill: &Arc<Fill>, failure: store::fill::Failure) {
+        self.flights.remove(fill);
+        fill.abandon(failure);
+    }
+}
+
+/// Whether a stored response is the variant that a request means (RFC 9111 §4.1).
+fn selects(head: &StoredHead, fields: Fields<'_>) -> bool {
+    head.variant.as_ref().is_none_or(|v| vary::select(&v.names, fields) == v.values)
+}
+
+/// The variant that a request means, under these names from Vary.
+pub fn variant(names: &[Box<str>], fields: Fields<'_>) -> Variant {
+    Variant { names: names.into(), values: vary::select(names, fields) }
+}
+
+fn is_streaming(fill: &Fill, ask: &Ask<'_>) -> bool {
+    let Some(head) = fill.head() else { return false };
+    let progress = fill.progress();
+    progress.verdict == Verdict::Storing
+        && progress.end != store::fill::End::Aborted
+        && !progress.window
+        && selects(head, ask.fields)
+        && (!ask.with_credentials || head.times.life.shareable_with_credentials)
+        && policy::reuse(&head.times, &ask.directives, ask.now) == Reuse::Fresh
+}
+
+fn is_pending(fill: &Fill, ask: &Ask<'_>, guess: Option<&Variant>) -> bool {
+    fill.progress().verdict == Verdict::Pending
+        && fill.with_credentials == ask.with_credentials
+        && same_guess(fill, guess)
+}
+
+/// Whether a client that waited may have what came, or must ask again because it selects another variant.
+pub fn may_share(fill: &Fill, ask: &Ask<'_>) -> bool {
+    let head = fill.resolved().map(|o| &o.head).or_else(|| fill.head());
+    head.is_some_and(|head| {
+        selects(head, ask.fields) && (!ask.with_credentials || head.times.life.shareable_with_credentials)
+    })
+}
