@@ -2,4 +2,6 @@
 
 pub mod cache;
 pub mod http;
+pub mod telemetry;
+pub mod upstream;
 pub mod verdict;

@@ -1,0 +1,193 @@
+//! An origin server as the configuration writes it: `app:3000`, `http://10.0.0.1`, `https://origin.example.com`.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// Where one origin server listens, and whether it speaks TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerAddress {
+    host: Arc<str>,
+    port: u16,
+    tls: bool,
+}
+
+impl ServerAddress {
+    /// Lower-case name or IP address, without brackets. Never empty.
+    pub fn host(&self) -> &Arc<str> {
+        &self.host
+    }
+
+    /// As written, else 80 for `http` and 443 for `https`. Never 0.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Whether it was written with `https://`.
+    pub fn tls(&self) -> bool {
+        self.tls
+    }
+
+    /// The IP address, if that is what was written instead of a name.
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.host.parse().ok()
+    }
+}
+
+/// `host:port`, the name that logs and metrics use.
+impl fmt::Display for ServerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
+impl FromStr for ServerAddress {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let (tls, authority) = split_scheme(text)?;
+        refuse_more_than_authority(authority)?;
+        let (host, port) = split_port(authority)?;
+        Ok(Self { host: parse_host(host)?, port: port.unwrap_or(if tls { 443 } else { 80 }), tls })
+    }
+}
+
+/// Why a server's address was refused, and what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    #[error(
+        "`{0}` is not a host: write a name or an IP address, with ASCII letters, digits, `-`, `_` and `.`"
+    )]
+    Host(String),
+    #[error("put brackets around an IPv6 address: `[{0}]:80`")]
+    Ipv6(String),
+    #[error("a server has no path, query or fragment: write `{0}`; rewrite paths in the route")]
+    Path(String),
+    #[error("`{0}` is not a port: write 1 to 65535")]
+    Port(String),
+    #[error("`{0}://` is not supported: write `http://` or `https://`")]
+    Scheme(String),
+    #[error("a server takes no user name or password: send `Authorization` from the route")]
+    UserInfo,
+}
+
+fn split_scheme(text: &str) -> Result<(bool, &str), AddressError> {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return Ok((false, text));
+    };
+    match scheme.to_ascii_lowercase().as_str() {
+        "http" => Ok((false, rest)),
+        "https" => Ok((true, rest)),
+        _ => Err(AddressError::Scheme(scheme.to_owned())),
+    }
+}
+
+fn refuse_more_than_authority(authority: &str) -> Result<(), AddressError> {
+    if let Some((bare, _)) = authority.split_once(['/', '?', '#']) {
+        return Err(AddressError::Path(bare.to_owned()));
+    }
+    match authority.contains('@') {
+        true => Err(AddressError::UserInfo),
+        false => Ok(()),
+    }
+}
+
+fn split_port(authority: &str) -> Result<(&str, Option<u16>), AddressError> {
+    if let Some(bracketed) = authority.strip_prefix('[') {
+        return split_ipv6(bracketed);
+    }
+    match authority.split_once(':') {
+        None => Ok((authority, None)),
+        Some((_, rest)) if rest.contains(':') => Err(AddressError::Ipv6(authority.to_owned())),
+        Some((host, port)) => Ok((host, Some(parse_port(port)?))),
+    }
+}
+
+/// `::1]:80` or `::1]`.
+fn split_ipv6(bracketed: &str) -> Result<(&str, Option<u16>), AddressError> {
+    let refused = || AddressError::Host(format!("[{bracketed}"));
+    let (host, rest) = bracketed.split_once(']').ok_or_else(refused)?;
+    host.parse::<Ipv6Addr>().map_err(|_| refused())?;
+    match rest.strip_prefix(':') {
+        Some(port) => Ok((host, Some(parse_port(port)?))),
+        None if rest.is_empty() => Ok((host, None)),
+        None => Err(refused()),
+    }
+}
+
+fn parse_port(text: &str) -> Result<u16, AddressError> {
+    let digits = text.bytes().all(|b| b.is_ascii_digit()); // `parse` alone would take `+80`
+    match text.parse() {
+        Ok(port) if digits && port != 0 => Ok(port),
+        _ => Err(AddressError::Port(text.to_owned())),
+    }
+}
+
+/// Every label must have a letter: a host that is empty once its final dot is gone would make an empty SNI,
+/// and with that Pingora turns certificate verification off.
+fn parse_host(text: &str) -> Result<Arc<str>, AddressError> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    let label = |label: &str| !label.is_empty() && label.len() <= 63 && label.bytes().all(allowed);
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let ipv6 = text.parse::<Ipv6Addr>().is_ok();
+    if ipv6 || (name.len() <= 253 && name.split('.').all(label)) {
+        return Ok(text.to_ascii_lowercase().into());
+    }
+    Err(AddressError::Host(text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> (String, bool) {
+        let address: ServerAddress = text.parse().unwrap();
+        (address.to_string(), address.tls())
+    }
+
+    #[test]
+    fn an_address_is_a_host_a_port_and_a_scheme() {
+        for (text, name, tls) in [
+            ("app:3000", "app:3000", false),
+            ("app", "app:80", false),
+            ("http://10.0.0.1", "10.0.0.1:80", false),
+            ("HTTP://App_1:8080", "app_1:8080", false),
+            ("https://Origin.Example.com", "origin.example.com:443", true),
+            ("https://origin.example.com.:8443", "origin.example.com.:8443", true),
+            ("[::1]:8080", "[::1]:8080", false),
+            ("https://[2001:DB8::1]", "[2001:db8::1]:443", true),
+        ] {
+            assert_eq!(parsed(text), (name.to_owned(), tls), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_server_is_refused_with_a_reason() {
+        use AddressError as E;
+        for (text, error) in [
+            ("http://app:80/", E::Path("app:80".into())),
+            ("app/api?x", E::Path("app".into())),
+            ("ftp://app", E::Scheme("ftp".into())),
+            ("http://user:pw@app", E::UserInfo),
+            ("app:0", E::Port("0".into())),
+            ("app:65536", E::Port("65536".into())),
+            ("app:+80", E::Port("+80".into())),
+            ("app:", E::Port(String::new())),
+            ("::1", E::Ipv6("::1".into())),
+            ("[::1", E::Host("[::1".into())),
+            ("[::1]80", E::Host("[::1]80".into())),
+            ("[app]:80", E::Host("[app]:80".into())),
+            ("", E::Host(String::new())),
+            ("https://.", E::Host(".".into())),
+            ("a..b", E::Host("a..b".into())),
+            ("münchen.example", E::Host("münchen.example".into())),
+            ("app 1", E::Host("app 1".into())),
+        ] {
+            assert_eq!(text.parse::<ServerAddress>(), Err(error), "{text}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! What went wrong with a try at an origin, whether another is allowed, and what the client is told.
+
+use pingora::{Error, ErrorSource, ErrorType};
+
+/// A try that gave no whole response. Closed: the words are the `result` label of `foreland_upstream_requests_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Failure {
+    /// The head came, the body did not end as announced.
+    BodyCut,
+    /// No connection within the connect deadline.
+    ConnectTimeout,
+    /// There was no server left to try.
+    NoServer,
+    /// What came back is not HTTP.
+    Protocol,
+    /// The connection broke before a response head.
+    Reset,
+    /// The connection stood, but the origin neither read nor answered in time.
+    Timeout,
+    /// Refused, no route, or no TLS handshake.
+    Unreachable,
+}
+
+/// How far a try had come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// `fail_to_connect`: nothing was sent.
+    Connect,
+    /// Connected, no response head yet.
+    Head,
+    /// After the response head.
+    Body,
+}
+
+/// What a retry must know about the try that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Try {
+    /// The connection had served a request before.
+    pub reused: bool,
+    /// The method is idempotent and the whole request body is still in the retry buffer.
+    pub replayable: bool,
+}
+
+/// Where the next try may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Any server, this one included: only its old connection is at fault. Do not add it to `tried`.
+    Anywhere,
+    /// Another server. Add this one to `tried`.
+    Elsewhere,
+    /// Nowhere.
+    No,
+}
+
+impl Failure {
+    /// Reads Pingora's error; `None` if the client or we ourselves are at fault.
+    pub fn of(error: &Error, phase: Phase) -> Option<Self> {
+        match (error.esource(), phase) {
+            (ErrorSource::Upstream, Phase::Connect) => Some(connecting(error.etype())),
+            (ErrorSource::Upstream, Phase::Head) => Some(waiting(error.etype())),
+            (ErrorSource::Upstream, Phase::Body) => Some(Self::BodyCut),
+            _ => None,
+        }
+    }
+
+    /// Whether the request may be tried again; the caller counts the tries.
+    pub fn retry(self, it: Try) -> Retry {
+        match self {
+            // Nothing was sent: safe for every method.
+            Self::ConnectTimeout | Self::Unreachable => Retry::Elsewhere,
+            // RFC 9112 §9.3.1: an idle connection may close at any time; repeating is for idempotent requests.
+            Self::Reset if it.reused && it.replayable => Retry::Anywhere,
+            // Otherwise the origin may have acted on the request, or is likely to fail the same way.
+            Self::BodyCut | Self::NoServer | Self::Protocol | Self::Reset | Self::Timeout => Retry::No,
+        }
+    }
+
+    /// The status of our answer, if none was sent yet.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::BodyCut | Self::Protocol | Self::Reset | Self::Unreachable => 502,
+            Self::NoServer => 503,
+            Self::ConnectTimeout | Self::Timeout => 504,
+        }
+    }
+
+    /// The word in metrics and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BodyCut => "body_cut",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::NoServer => "no_server",
+            Self::Protocol => "protocol",
+            Self::Reset => "reset",
+            Self::Timeout => "timeout",
+            Self::Unreachable => "unreachable",
+        }
+    }
+}
+
+fn connecting(error: &ErrorType) -> Failure {
+    match error {
+        ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => Failure::ConnectTimeout,
+        _ => Failure::Unreachable,
+    }
+}
+
+fn waiting(error: &ErrorType) -> Failure {
+    match error {
+        ErrorType::ReadTimedout | ErrorType::WriteTimedout => Failure::Timeout,
+        ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError => Failure::Reset,
+        _ => Failure::Protocol,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FRESH: Try = Try { reused: false, replayable: true };
+    const REUSED: Try = Try { reused: true, replayable: true };
+    const REUSED_POST: Try = Try { reused: true, replayable: false };
+
+    #[test]
+    fn every_origin_error_has_a_word_a_status_and_a_retry() {
+        use ErrorType as E;
+        use Phase::{Body, Connect, Head};
+        use Retry::{Anywhere, Elsewhere, No};
+        // error, phase → word, status, retry on a fresh, a reused, a reused connection with POST
+        for (error, phase, word, status, retries) in [
+            (E::ConnectRefused, Connect, "unreachable", 502, [Elsewhere; 3]),
+            (E::ConnectNoRoute, Connect, "unreachable", 502, [Elsewhere; 3]),
+            (E::ConnectError, Connect, "unreachable", 502, [Elsewhere; 3]),
+            (E::InternalError, Connect, "unreachable", 502, [Elsewhere; 3]),
+            (E::TLSHandshakeFailure, Connect, "unreachable", 502, [Elsewhere; 3]),
+            (E::InvalidCert, Connect, "unreachable", 502, [Elsewhere; 3]),
+            (E::ConnectTimedout, Connect, "connect_timeout", 504, [Elsewhere; 3]),
+            (E::TLSHandshakeTimedout, Connect, "connect_timeout", 504, [Elsewhere; 3]),
+            (E::ConnectionClosed, Head, "reset", 502, [No, Anywhere, No]),
+            (E::ReadError, Head, "reset", 502, [No, Anywhere, No]),
+            (E::WriteError, Head, "reset", 502, [No, Anywhere, No]),
+            (E::ReadTimedout, Head, "timeout", 504, [No; 3]),
+            (E::WriteTimedout, Head, "timeout", 504, [No; 3]),
+            (E::InvalidHTTPHeader, Head, "protocol", 502, [No; 3]),
+            (E::H1Error, Head, "protocol", 502, [No; 3]),
+            (E::ConnectionClosed, Body, "body_cut", 502, [No; 3]),
+            (E::ReadTimedout, Body, "body_cut", 502, [No; 3]),
+            (E::Custom("InvalidChunk"), Body, "body_cut", 502, [No; 3]),
+        ] {
+            let failure = Failure::of(&Error::new_up(error.clone()), phase).unwrap();
+            let got = [FRESH, REUSED, REUSED_POST].map(|it| failure.retry(it));
+            assert_eq!((failure.as_str(), failure.status(), got), (word, status, retries), "{error:?}");
+        }
+        assert_eq!((Failure::NoServer.as_str(), Failure::NoServer.status()), ("no_server", 503));
+    }
+
+    #[test]
+    fn a_client_that_left_is_not_the_origins_fault() {
+        let left = Error::new_down(ErrorType::ConnectionClosed);
+        let ours = Error::new_in(ErrorType::InternalError);
+        for phase in [Phase::Connect, Phase::Head, Phase::Body] {
+            assert_eq!(Failure::of(&left, phase), None);
+            assert_eq!(Failure::of(&ours, phase), None);
+        }
+    }
+}
