@@ -1,7 +1,15 @@
 //! Foreland as a library: everything but the command line's entry, so that tests and benches call what runs.
 
+pub mod admin;
 pub mod cache;
+pub mod cli;
+pub mod edge;
 pub mod http;
+pub mod listen;
+pub mod net;
+pub mod plan;
+pub mod server;
+pub mod state;
 pub mod telemetry;
 pub mod upstream;
 pub mod verdict;

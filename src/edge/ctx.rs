@@ -1,0 +1,149 @@
+//! What is known of one request while it lives.
+
+use super::fetch::Errand;
+use crate::cache::Found;
+use crate::http::request::Scheme;
+use crate::plan::Plan;
+use crate::telemetry::RequestId;
+use crate::upstream::{self, InFlight, Phase, Server};
+use crate::verdict::{BypassWhy, Decision, Kind, Outcome, Reason, Transport};
+use smallvec::SmallVec;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// When, where and from whom a request came.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// When its head began.
+    pub started: Instant,
+    /// The same in milliseconds since 1970.
+    pub unix_millis: u64,
+    /// Its id.
+    pub id: RequestId,
+    /// Position of the listener in the plan.
+    pub listener: usize,
+    /// Who asks.
+    pub client: IpAddr,
+    /// How the connection came in.
+    pub scheme: Scheme,
+}
+
+impl Arrival {
+    /// A request that begins now.
+    pub fn now(listener: usize, client: IpAddr, scheme: Scheme) -> Self {
+        let unix_millis = unix_time().as_millis() as u64;
+        Self {
+            started: Instant::now(),
+            unix_millis,
+            id: RequestId::generate(unix_millis),
+            listener,
+            client,
+            scheme,
+        }
+    }
+}
+
+/// The wall clock; 1970 if it is set before that.
+pub fn unix_time() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// What the listener hands over: everything it has found out, so that nothing is decided or looked up twice.
+pub struct Handoff {
+    /// The plan that decided.
+    pub plan: Arc<Plan>,
+    /// Where the request came from.
+    pub arrival: Arrival,
+    /// What is to be done.
+    pub decision: Decision,
+    /// What the cache had, if it was asked already.
+    pub found: Option<Found>,
+    /// Whether the connection must end with this answer.
+    pub last: bool,
+}
+
+/// What happened on the way to the origin.
+#[derive(Default)]
+pub struct Origin {
+    /// The server of the present try.
+    pub server: Option<Server>,
+    /// Its mark of being busy.
+    pub in_flight: Option<InFlight>,
+    /// Addresses that failed to connect.
+    pub tried: SmallVec<[SocketAddr; 2]>,
+    /// Connections tried.
+    pub tries: u32,
+    /// When the present try began.
+    pub began: Option<Instant>,
+    /// How long connecting took; `None` on a reused connection.
+    pub connect: Option<Duration>,
+    /// Whether the connection had served before.
+    pub reused: bool,
+    /// When the request was sent.
+    pub sent: Option<Instant>,
+    /// From there to the head of the response.
+    pub first_byte: Option<Duration>,
+    /// Status of the response.
+    pub status: Option<u16>,
+    /// What went wrong.
+    pub failure: Option<upstream::Failure>,
+}
+
+impl Origin {
+    /// How far the present try has come.
+    pub fn phase(&self) -> Phase {
+        match (self.sent, self.status) {
+            (None, _) => Phase::Connect,
+            (_, None) => Phase::Head,
+            _ => Phase::Body,
+        }
+    }
+
+    /// Tells the log what is known of the origin.
+    pub fn report(&self, outcome: &mut Outcome) {
+        outcome.tries = self.tries;
+        outcome.server = self.server.as_ref().map(|s| s.name.clone());
+        outcome.connect = self.connect;
+        outcome.first_byte = self.first_byte;
+    }
+}
+
+/// Pingora's per-request context.
+pub struct Ctx {
+    /// What the listener found out; `None` in a fetch and before the first filter.
+    pub handoff: Option<Box<Handoff>>,
+    /// What this fetch is for; `None` for a client's request.
+    pub errand: Option<Arc<Errand>>,
+    /// What became of the request.
+    pub outcome: Outcome,
+    /// What happened on the way to the origin.
+    pub origin: Origin,
+    /// Request body bytes so far.
+    pub bytes_in: u64,
+    /// Whether the client has left: nobody reads an error page.
+    pub gone: bool,
+}
+
+impl Default for Ctx {
+    fn default() -> Self {
+        Self {
+            handoff: None,
+            errand: None,
+            outcome: Outcome::new(Transport::Proxy, Kind::Bypass, Reason::Bypass(BypassWhy::Off)),
+            origin: Origin::default(),
+            bytes_in: 0,
+            gone: false,
+        }
+    }
+}
+
+impl Ctx {
+    /// The plan and arrival of the request or of the client that caused the fetch.
+    pub fn cause(&self) -> Option<(&Arc<Plan>, &Arrival, usize)> {
+        if let Some(errand) = &self.errand {
+            return Some((&errand.plan, &errand.arrival, errand.route));
+        }
+        self.handoff.as_ref().map(|h| (&h.plan, &h.arrival, h.decision.route))
+    }
+}

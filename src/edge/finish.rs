@@ -1,0 +1,93 @@
+//! The end of a request: its one outcome, counted once and logged once.
+
+use super::ctx::{Arrival, Ctx};
+use super::serve;
+use super::{Edge, origin, view};
+use crate::plan::Plan;
+use crate::telemetry::Entry;
+use crate::verdict::Outcome;
+use pingora::http::RequestHeader;
+use pingora::proxy::Session;
+
+/// What nginx logs for a client that left before it was answered, and what its users look for.
+const CLIENT_LEFT: u16 = 499;
+
+/// Ends a request of Pingora's transport, or a fetch.
+pub fn finish(edge: &Edge, session: &Session, ctx: &mut Ctx, failed: bool) {
+    if ctx.origin.in_flight.is_some() {
+        origin::count(edge, ctx, !failed || ctx.origin.status.is_some());
+    }
+    if ctx.errand.is_some() {
+        return finish_fetch(edge, session, ctx);
+    }
+    let Some(handoff) = &ctx.handoff else { return };
+    let (plan, arrival) = (handoff.plan.clone(), handoff.arrival.clone());
+    let route = handoff.decision.route;
+    if ctx.origin.tries > 0 {
+        ctx.origin.report(&mut ctx.outcome);
+        ctx.outcome.upstream = plan.routes.get(route).map(|r| r.cluster.name().clone());
+    }
+    let outcome = &mut ctx.outcome;
+    let sent = session.response_written().map(|head| head.status.as_u16()).filter(|status| *status >= 200);
+    outcome.status = sent.unwrap_or(if ctx.gone { CLIENT_LEFT } else { outcome.status });
+    outcome.bytes_in = ctx.bytes_in;
+    outcome.bytes_out = session.body_bytes_sent() as u64;
+    tell(edge, &plan, route, &arrival, session.req_header(), outcome);
+}
+
+/// A fetch is counted by the client that waits for it; only a refresh speaks for itself.
+fn finish_fetch(edge: &Edge, session: &Session, ctx: &mut Ctx) {
+    let Some(errand) = ctx.errand.clone() else { return };
+    if !errand.refresh {
+        return;
+    }
+    let mut outcome = serve::refresh_outcome(&errand);
+    ctx.origin.report(&mut outcome);
+    outcome.upstream = errand.plan.routes.get(errand.route).map(|r| r.cluster.name().clone());
+    outcome.status = ctx.origin.status.unwrap_or(0);
+    tell(edge, &errand.plan, errand.route, &errand.arrival, session.req_header(), &mut outcome);
+}
+
+/// Counts and logs.
+pub fn tell(
+    edge: &Edge,
+    plan: &Plan,
+    route: usize,
+    arrival: &Arrival,
+    request: &RequestHeader,
+    outcome: &mut Outcome,
+) {
+    outcome.duration = arrival.started.elapsed();
+    let header = |name| request.headers.get(name).map(|v: &http::HeaderValue| v.as_bytes());
+    let host = view::of(request, arrival.scheme, arrival.client).map_or("", |view| view.host);
+    write(
+        edge,
+        plan,
+        route,
+        &Entry {
+            time: arrival.unix_millis,
+            id: arrival.id.as_str(),
+            client: arrival.client,
+            method: request.method.as_str().as_bytes(),
+            scheme: arrival.scheme.as_str(),
+            host: host.as_bytes(),
+            uri: request.raw_path(),
+            protocol: view::protocol(request).as_str(),
+            listener: plan.listeners.get(arrival.listener).map_or("", |l| &l.name),
+            route: plan.routes.get(route).map_or("", |r| &r.name),
+            rule: "",
+            user_agent: header("user-agent"),
+            referer: header("referer"),
+            outcome,
+        },
+        arrival.listener,
+    );
+}
+
+/// The one place where an outcome becomes numbers and a line.
+pub fn write(edge: &Edge, plan: &Plan, route: usize, entry: &Entry<'_>, listener: usize) {
+    if let Some(metrics) = plan.routes.get(route).and_then(|r| r.metrics.get(listener)) {
+        metrics.record(std::str::from_utf8(entry.method).unwrap_or(""), entry.outcome, entry.rule);
+    }
+    edge.state.log.write(entry);
+}

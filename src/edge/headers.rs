@@ -1,0 +1,139 @@
+//! What Foreland adds to and takes from header fields, towards the origin and towards the client.
+
+use super::ctx::{Arrival, Ctx};
+use super::labels;
+use crate::http::request::{Protocol, RequestView};
+use crate::http::{accept_encoding, forwarded, hop_by_hop};
+use pingora::Result;
+use pingora::http::{RequestHeader, ResponseHeader};
+
+/// Our name in Via (RFC 9110 §7.6.3).
+pub const PSEUDONYM: &str = "foreland";
+/// What we add to a response's Via; what comes from an origin came over HTTP/1.1.
+pub const VIA: &str = "1.1 foreland";
+
+/// Tells the origin who asks (RFC 7239 and its X- forerunners), by which name, and under which id.
+///
+/// What the client sent under these names is replaced: it is not trusted, and an origin that believes it can be
+/// told any address.
+pub fn to_origin(request: &mut RequestHeader, view: &RequestView<'_>, arrival: &Arrival) -> Result<()> {
+    let (scheme, host) = (arrival.scheme.as_str(), authority(view));
+    request.insert_header("X-Forwarded-For", forwarded::append_forwarded_for(None, arrival.client))?;
+    request.insert_header("X-Forwarded-Proto", scheme)?;
+    request.insert_header("X-Forwarded-Host", &host)?;
+    request.insert_header("X-Real-IP", arrival.client.to_canonical().to_string())?;
+    request.insert_header("Forwarded", forwarded::element(arrival.client, &host, scheme))?;
+    request.insert_header("X-Request-Id", arrival.id.as_str())?;
+    let version = match view.protocol {
+        Protocol::Http10 => "1.0",
+        Protocol::Http11 => "1.1",
+        Protocol::H2 => "2.0",
+    };
+    request.append_header("Via", format!("{version} {PSEUDONYM}"))?;
+    Ok(())
+}
+
+/// Host, with the port if it is not the scheme's own.
+fn authority(view: &RequestView<'_>) -> String {
+    if view.port == view.scheme.default_port() {
+        view.host.to_owned()
+    } else {
+        format!("{}:{}", view.host, view.port)
+    }
+}
+
+/// A fetch asks in one spelling for what all its readers may take, so that one variant serves them all.
+pub fn normalise_accept_encoding(request: &mut RequestHeader) -> Result<()> {
+    let accepted =
+        accept_encoding::parse(request.headers.get_all("accept-encoding").iter().map(|v| v.as_bytes()));
+    match accepted.canonical() {
+        "" => drop(request.remove_header("accept-encoding")),
+        codings => request.insert_header("Accept-Encoding", codings)?,
+    }
+    Ok(())
+}
+
+/// Takes out what concerns only the connection to the origin (RFC 9110 §7.6.1). A 101 keeps its upgrade fields.
+pub fn strip_hop_by_hop(response: &mut ResponseHeader) {
+    let upgrade = response.status == http::StatusCode::SWITCHING_PROTOCOLS;
+    let named: Vec<String> =
+        hop_by_hop::named_by_connection(response.headers.get_all("connection").iter().map(|v| v.as_bytes()))
+            .map(str::to_ascii_lowercase)
+            .collect();
+    for name in named.iter().filter(|name| !(upgrade && *name == "upgrade")) {
+        response.remove_header(name.as_str());
+    }
+    for name in ["keep-alive", "proxy-connection", "te", "trailer", "proxy-authenticate"] {
+        response.remove_header(name);
+    }
+    if !upgrade {
+        response.remove_header("upgrade");
+        response.remove_header("connection");
+    }
+}
+
+/// Marks a response that passes through: who it came through, under which id, and what the cache did.
+pub fn to_client(response: &mut ResponseHeader, id: &str, cache_status: Vec<u8>) -> Result<()> {
+    response.append_header("Via", VIA)?;
+    response.insert_header("X-Request-Id", id)?;
+    if !cache_status.is_empty() {
+        response.append_header("Cache-Status", cache_status)?;
+    }
+    Ok(())
+}
+
+/// The fields of a response that are stored, with our Via and, if the origin gave none, the time it was received
+/// (RFC 9110 §6.6.1). Age and Content-Length are told afresh with every answer.
+pub fn stored<'a>(
+    fields: impl Iterator<Item = (&'a str, &'a [u8])>,
+    date: &'a [u8],
+    lifetime: Option<&'a str>,
+) -> Vec<(&'a str, &'a [u8])> {
+    let mut kept: Vec<_> =
+        fields.filter(|(name, _)| !is_ours(name) && !hop_by_hop::never_stored(name)).collect();
+    if !has(&kept, "date") {
+        kept.push(("Date", date));
+    }
+    // Whoever reads only Expires would count from a Date that a later hop may rewrite; max-age does not depend on it.
+    if let Some(max_age) = lifetime
+        && !has(&kept, "cache-control")
+    {
+        kept.push(("Cache-Control", max_age.as_bytes()));
+    }
+    if !has_via(&kept) {
+        kept.push(("Via", VIA.as_bytes()));
+    }
+    kept
+}
+
+fn has(fields: &[(&str, &[u8])], name: &str) -> bool {
+    fields.iter().any(|(n, _)| n.eq_ignore_ascii_case(name))
+}
+
+/// Whether our own Via is there already: after a 304, in what was stored.
+fn has_via(fields: &[(&str, &[u8])]) -> bool {
+    fields.iter().any(|(n, v)| n.eq_ignore_ascii_case("via") && v.ends_with(VIA.as_bytes()))
+}
+
+/// Fields that we write anew with every answer.
+fn is_ours(name: &str) -> bool {
+    ["age", "content-length", "x-request-id"].iter().any(|ours| name.eq_ignore_ascii_case(ours))
+}
+
+/// Marks a response that goes past the cache.
+pub fn pass(response: &mut ResponseHeader, request: &RequestHeader, ctx: &Ctx) -> Result<()> {
+    let mut status = Vec::with_capacity(64);
+    labels::cache_status(&ctx.outcome, ctx.origin.status, &mut status);
+    if let Some((_, arrival, _)) = ctx.cause() {
+        to_client(response, arrival.id.as_str(), status)?;
+    }
+    fit_protocol(response, request);
+    Ok(())
+}
+
+/// A client of HTTP/1.0 cannot read chunks: its answer ends with the connection instead.
+pub fn fit_protocol(response: &mut ResponseHeader, request: &RequestHeader) {
+    if request.version <= http::Version::HTTP_10 {
+        response.remove_header("transfer-encoding");
+    }
+}

@@ -1,0 +1,277 @@
+//! A request's life, top to bottom: the phases in the order in which Pingora runs them, each a comment and a call.
+//!
+//! `decide` says what shall happen and is pure; `serve` is the client's side of the cache and `fetch` the origin's;
+//! `origin` speaks to servers; `respond` writes what is stored and `part` chooses how much of it; `headers` and
+//! `labels` edit fields; `fail` and `page` answer when something went wrong; `finish` counts and logs.
+//!
+//! Two kinds of requests come through here: a client's, which carries what the listener decided (`Handoff`), and a
+//! fetch, a subrequest that carries an `Errand`. Invariants: nothing is decided twice; every request ends in one
+//! outcome, told once; no request reaches an origin without a deadline.
+
+pub mod ctx;
+pub mod decide;
+pub mod fail;
+mod fetch;
+pub mod finish;
+mod headers;
+pub mod labels;
+mod origin;
+pub mod page;
+mod part;
+mod respond;
+pub mod serve;
+pub mod view;
+
+use crate::plan::Plan;
+use crate::state::State;
+use crate::verdict::Action;
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use bytes::Bytes;
+use ctx::{Ctx, Handoff};
+use parking_lot::Mutex;
+use pingora::cache::key::CacheKey;
+use pingora::cache::{NoCacheReason, RespCacheable};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::protocols::Digest;
+use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, RangeType, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType, Result};
+use std::any::Any;
+use std::sync::Arc;
+
+pub use headers::VIA;
+
+/// What every request of this node shares.
+pub struct Edge {
+    /// The present generation of configuration.
+    pub plan: Arc<ArcSwap<Plan>>,
+    /// What outlives it.
+    pub state: Arc<State>,
+}
+
+/// How a handoff travels with an HTTP/2 request.
+#[derive(Clone)]
+pub struct Carried(pub Arc<Mutex<Option<Box<Handoff>>>>);
+
+#[async_trait]
+impl ProxyHttp for Edge {
+    type CTX = Ctx;
+
+    fn new_ctx(&self) -> Ctx {
+        Ctx::default()
+    }
+
+    // Modules cost every request an allocation, and what they do is done elsewhere.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
+    // HTTP/1: what the front found out arrives with the connection.
+    fn on_connection_reuse(
+        &self,
+        _session: &mut Session,
+        ctx: &mut Ctx,
+        carried: Box<dyn Any + Send + Sync>,
+    ) {
+        ctx.handoff = carried.downcast::<Handoff>().ok();
+    }
+
+    // Who is this: a client, or a fetch of our own? And how long may it take?
+    async fn early_request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<()> {
+        ctx.errand = fetch::errand(session);
+        if ctx.errand.is_none() && ctx.handoff.is_none() {
+            let carried = session.req_header().extensions.get::<Carried>().cloned();
+            ctx.handoff = carried.and_then(|carried| carried.0.lock().take());
+        }
+        let Some((plan, ..)) = ctx.cause() else {
+            return Error::e_explain(ErrorType::InternalError, "a request that nobody decided about");
+        };
+        session.set_read_timeout(Some(plan.limits.body_timeout));
+        session.set_write_timeout(Some(plan.limits.send_timeout));
+        session.set_total_drain_timeout(Some(plan.limits.body_timeout));
+        if ctx.handoff.as_ref().is_some_and(|handoff| handoff.last) {
+            session.set_keepalive(None);
+        }
+        if let Some((kind, reason)) = origin::bypass(ctx) {
+            (ctx.outcome.kind, ctx.outcome.reason) = (kind, reason);
+        }
+        Ok(())
+    }
+
+    // A client's request may send out a fetch; a fetch sends out nothing.
+    fn allow_spawning_subrequest(&self, session: &Session, _ctx: &Ctx) -> bool {
+        session.subrequest_ctx.is_none()
+    }
+
+    // What needs no origin is answered here; the rest goes on.
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+        if ctx.errand.is_some() {
+            return Ok(false);
+        }
+        if let Some(Action::Answer(answer)) = ctx.handoff.as_ref().map(|h| h.decision.action) {
+            fail::refuse(session.as_downstream_mut(), ctx, answer).await?;
+            return Ok(true);
+        }
+        Ok(serve::serve(self, session, ctx).await? == serve::Served::Done)
+    }
+
+    // Only a fetch goes through Pingora's cache, and only to be taken in.
+    fn request_cache_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<()> {
+        if ctx.errand.is_some() {
+            session.cache.enable(&crate::cache::storage::STORAGE, None, None, None, None);
+        }
+        Ok(())
+    }
+
+    fn cache_key_callback(&self, _session: &Session, ctx: &mut Ctx) -> Result<CacheKey> {
+        match &ctx.errand {
+            Some(errand) => Ok(crate::cache::storage::key(errand.destination.clone())),
+            None => Error::e_explain(ErrorType::InternalError, "a key for what is no fetch"),
+        }
+    }
+
+    // Which server?
+    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+        origin::pick(ctx)
+    }
+
+    // It does not answer the door: another one?
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        _: &HttpPeer,
+        ctx: &mut Ctx,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        origin::failed(self, ctx, &mut error, true);
+        error
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        _peer: &HttpPeer,
+        _fd: std::os::fd::RawFd,
+        _digest: Option<&Digest>,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        origin::connected(ctx, reused);
+        Ok(())
+    }
+
+    // What the server is told.
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        origin::request(session, ctx, request)
+    }
+
+    // The request body, counted.
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        ctx.bytes_in += body.as_ref().map_or(0, |b| b.len() as u64);
+        match ctx.cause() {
+            Some((plan, ..)) if ctx.bytes_in > plan.limits.max_body => {
+                Err(Error::new_down(fail::BODY_TOO_LARGE))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    // It broke off half-way: once more?
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        ctx: &mut Ctx,
+        _reused: bool,
+    ) -> Box<Error> {
+        let idempotent = session.req_header().method.is_idempotent();
+        let replayable = idempotent && !session.as_ref().retry_buffer_truncated();
+        origin::failed(self, ctx, &mut error, replayable);
+        error
+    }
+
+    // What came back, before it is stored.
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        origin::response(self, session, ctx, response);
+        Ok(())
+    }
+
+    // May it be stored? Asked only in a fetch.
+    fn response_cache_filter(
+        &self,
+        session: &Session,
+        response: &ResponseHeader,
+        ctx: &mut Ctx,
+    ) -> Result<RespCacheable> {
+        let (Some(errand), Some((_, arrival, _))) = (&ctx.errand, ctx.cause()) else {
+            return Ok(RespCacheable::Uncacheable(NoCacheReason::NeverEnabled));
+        };
+        match view::of(session.req_header(), arrival.scheme, arrival.client) {
+            Ok(view) => fetch::judge(self, errand, &view, response),
+            Err(_) => Ok(RespCacheable::Uncacheable(NoCacheReason::InternalError)),
+        }
+    }
+
+    // Conditions and ranges of what is stored are ours (`part`); of a fetch nobody reads a part.
+    fn cache_not_modified_filter(&self, _: &Session, _: &ResponseHeader, _: &mut Ctx) -> Result<bool> {
+        Ok(false)
+    }
+
+    fn range_header_filter(&self, _: &mut Session, _: &mut ResponseHeader, _: &mut Ctx) -> RangeType {
+        RangeType::None
+    }
+
+    // What goes past the cache is marked on its way to the client.
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        if ctx.errand.is_some() || response.status.is_informational() {
+            return Ok(());
+        }
+        headers::pass(response, session.req_header(), ctx)
+    }
+
+    // It went wrong for good.
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailToProxy {
+        let error_code = match ctx.errand.clone() {
+            Some(errand) => fetch::failed(&errand, ctx, error),
+            None => fail::error(session.as_downstream_mut(), ctx, error).await,
+        };
+        ctx.gone = error_code == 0;
+        FailToProxy { error_code, can_reuse_downstream: false }
+    }
+
+    // Told once, at the end.
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Ctx) {
+        finish::finish(self, session, ctx, error.is_some());
+    }
+
+    // The access log says what went wrong; Pingora's own lines would repeat it, for fetches several times.
+    fn suppress_error_log(&self, _session: &Session, ctx: &Ctx, _error: &Error) -> bool {
+        ctx.errand.is_some() || ctx.gone
+    }
+
+    fn suppress_proxy_warn_log(&self, _: &Session, _: &Ctx, _: &Error, _: ProxyWarnLogContext) -> bool {
+        true
+    }
+}

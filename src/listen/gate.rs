@@ -1,0 +1,306 @@
+//! A client's connection as Pingora may see it: exactly one request, and nothing of the next.
+//!
+//! Pingora reads ahead. Given a plain stream, pipelined requests are dropped, answered 400, or reach the origin with
+//! their first byte missing. The gate lets one head's body through, to the byte, and keeps what follows until the
+//! answer is written; of the next request only the end of the connection is ever seen.
+
+use crate::http::chunked::Tracker;
+use crate::http::request::Framing;
+use async_trait::async_trait;
+use bytes::{Buf, BytesMut};
+use pingora::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
+    UniqueID, UniqueIDType,
+};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// Most that is read ahead while the gate is shut; enough to notice that the client left.
+const AHEAD: usize = 64 * 1024;
+/// Room made for a read.
+const READ: usize = 4 * 1024;
+/// A response head this long or longer is not held back.
+const HOLD: usize = 16 * 1024;
+
+/// How much of the connection may be read.
+enum Pass {
+    /// Everything: HTTP/2, or a protocol that was changed to.
+    All,
+    /// So many bytes more.
+    Length(u64),
+    /// Up to the end of a chunked body.
+    Chunked(Tracker),
+}
+
+/// A connection with a gate before its read side.
+pub struct Gate {
+    io: TcpStream,
+    /// Bytes read and not yet let through: the front parses heads here.
+    pub ahead: BytesMut,
+    pass: Pass,
+    ended: bool,
+    held: Vec<u8>,
+    hold: bool,
+    digest: Arc<SocketDigest>,
+}
+
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gate")
+            .field("ahead", &self.ahead.len())
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Gate {
+    /// A connection from `peer`, shut.
+    pub fn new(io: TcpStream, peer: std::net::SocketAddr) -> Self {
+        let digest = SocketDigest::from_raw_fd(io.as_raw_fd());
+        // Set already, so that nobody asks the kernel.
+        let _ = digest.peer_addr.set(Some(peer.into()));
+        Self {
+            io,
+            ahead: BytesMut::new(),
+            pass: Pass::Length(0),
+            ended: false,
+            held: Vec::new(),
+            hold: false,
+            digest: Arc::new(digest),
+        }
+    }
+
+    /// The connection itself, for the front, which reads heads and writes answers.
+    pub fn io(&mut self) -> &mut TcpStream {
+        &mut self.io
+    }
+
+    /// What Pingora asks of a socket.
+    pub fn digest(&self) -> Arc<SocketDigest> {
+        self.digest.clone()
+    }
+
+    /// Lets the body of one request through. An upgrade may become anything, so it opens the gate for good.
+    pub fn open_for(&mut self, framing: Framing, upgrade: bool) {
+        self.pass = match framing {
+            _ if upgrade => Pass::All,
+            Framing::None => Pass::Length(0),
+            Framing::Length(length) => Pass::Length(length),
+            Framing::Chunked => Pass::Chunked(Tracker::new()),
+        };
+        self.hold = true;
+    }
+
+    /// Lets everything through.
+    pub fn open(&mut self) {
+        self.pass = Pass::All;
+    }
+
+    /// Whether the next request begins where reading stopped.
+    pub fn is_between_requests(&self) -> bool {
+        let consumed = match &self.pass {
+            Pass::All => false,
+            Pass::Length(left) => *left == 0,
+            Pass::Chunked(tracker) => tracker.is_done(),
+        };
+        consumed && self.held.is_empty()
+    }
+
+    /// Reads what the client has sent into `ahead`. 0: it will send no more.
+    pub fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        loop {
+            if self.io.poll_read_ready(cx)?.is_pending() {
+                // No buffer is kept while nothing comes: an idle connection costs little.
+                if self.ahead.is_empty() {
+                    self.ahead = BytesMut::new();
+                }
+                return Poll::Pending;
+            }
+            self.ahead.reserve(READ);
+            match self.io.try_read_buf(&mut self.ahead) {
+                Ok(n) => {
+                    self.ended |= n == 0;
+                    return Poll::Ready(Ok(n));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// The gate is shut: only that the client left may be seen.
+    fn poll_shut(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            // A client that sent more and then closed its side still waits for its answers.
+            if self.ahead.len() >= AHEAD || (self.ended && !self.ahead.is_empty()) {
+                return Poll::Pending;
+            }
+            if self.ended || ready!(self.poll_ahead(cx))? == 0 {
+                return if self.ahead.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending };
+            }
+        }
+    }
+
+    /// Lets through what is at hand and belongs to the body.
+    fn let_through(&mut self, out: &mut ReadBuf<'_>) -> io::Result<()> {
+        let here = self.ahead.len().min(out.remaining());
+        let take = match &mut self.pass {
+            Pass::All => here,
+            Pass::Length(left) => {
+                let take = here.min(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= take as u64;
+                take
+            }
+            Pass::Chunked(tracker) => tracker
+                .feed(&self.ahead[..here])
+                .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "malformed chunked body"))?,
+        };
+        out.put_slice(&self.ahead[..take]);
+        self.ahead.advance(take);
+        Ok(())
+    }
+
+    fn is_shut(&self) -> bool {
+        match &self.pass {
+            Pass::All => false,
+            Pass::Length(left) => *left == 0,
+            Pass::Chunked(tracker) => tracker.is_done(),
+        }
+    }
+
+    /// Writes what was held back, so that the connection can be used again.
+    pub fn poll_flush_held(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_held(cx)
+    }
+
+    /// Writes what was held back.
+    fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.held.is_empty() {
+            let n = ready!(Pin::new(&mut self.io).poll_write(cx, &self.held))?;
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.held.drain(..n);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Gate {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let me = &mut *self;
+        if out.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        if me.is_shut() {
+            return me.poll_shut(cx);
+        }
+        // Bodies that need no look inside go straight to the reader.
+        if me.ahead.is_empty() && matches!(me.pass, Pass::All) {
+            return Pin::new(&mut me.io).poll_read(cx, out);
+        }
+        if me.ahead.is_empty() && (me.ended || ready!(me.poll_ahead(cx))? == 0) {
+            return Poll::Ready(Ok(()));
+        }
+        Poll::Ready(me.let_through(out))
+    }
+}
+
+impl AsyncWrite for Gate {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        let me = &mut *self;
+        // The head waits for the first of the body, so that a small answer is one packet.
+        if me.hold && me.held.is_empty() && data.len() < HOLD {
+            me.hold = false;
+            me.held.extend_from_slice(data);
+            return Poll::Ready(Ok(data.len()));
+        }
+        me.hold = false;
+        if me.held.is_empty() {
+            return Pin::new(&mut me.io).poll_write(cx, data);
+        }
+        let both = [io::IoSlice::new(&me.held), io::IoSlice::new(data)];
+        let n = ready!(Pin::new(&mut me.io).poll_write_vectored(cx, &both))?;
+        if n <= me.held.len() {
+            me.held.drain(..n);
+            ready!(me.poll_held(cx))?;
+            return Pin::new(&mut me.io).poll_write(cx, data);
+        }
+        let of_data = n - me.held.len();
+        me.held.clear();
+        Poll::Ready(Ok(of_data))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_held(cx))?;
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_held(cx))?;
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_held(cx))?;
+        self.hold = false;
+        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
+    }
+}
+
+#[async_trait]
+impl Shutdown for Gate {
+    async fn shutdown(&mut self) {
+        let _ = tokio::io::AsyncWriteExt::shutdown(self).await;
+    }
+}
+
+impl UniqueID for Gate {
+    fn id(&self) -> UniqueIDType {
+        self.io.as_raw_fd()
+    }
+}
+
+impl Ssl for Gate {
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        None
+    }
+}
+
+#[async_trait]
+impl Peek for Gate {}
+
+impl GetTimingDigest for Gate {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        Vec::new()
+    }
+}
+
+impl GetProxyDigest for Gate {
+    fn get_proxy_digest(&self) -> Option<Arc<pingora::protocols::raw_connect::ProxyDigest>> {
+        None
+    }
+}
+
+impl GetSocketDigest for Gate {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        Some(self.digest.clone())
+    }
+}

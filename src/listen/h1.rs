@@ -1,0 +1,399 @@
+//! The life of an HTTP/1 connection: reads heads, answers what the front may, hands the rest over one at a time.
+
+use super::deadline::Deadline;
+use super::front::{Considered, consider, wire_head};
+use super::gate::Gate;
+use super::refuse::{Refused, refuse};
+use super::{Door, h2};
+use crate::cache::object::Object;
+use crate::edge::ctx::{Arrival, Handoff};
+use crate::edge::finish;
+use crate::http::fields::Fields;
+use crate::http::head::{self, Head, MAX_HEAD, Refusal};
+use crate::http::request::{Framing, Protocol, RequestView, Scheme};
+use crate::plan::{Limits, Plan};
+use crate::telemetry::{ConnectionProtocol, Entry};
+use crate::verdict::{self, Outcome};
+use bytes::BytesMut;
+use pingora::apps::HttpServerApp;
+use pingora::protocols::http::ServerSession;
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+/// How an HTTP/2 connection begins (RFC 9113 §3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// The server is being stopped: one future for the whole connection, polled only while nothing comes.
+pub type Closing = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
+
+/// A connection between requests.
+struct Connection {
+    door: Arc<Door>,
+    peer: SocketAddr,
+    deadline: Deadline,
+    closing: Closing,
+    served: u32,
+}
+
+/// What came of waiting for a head.
+enum Arrived {
+    /// A head may be there.
+    Bytes,
+    /// The client is done, or we are.
+    Over,
+    /// It did not come in time.
+    Late,
+}
+
+/// Serves a connection to its end.
+pub async fn serve(door: Arc<Door>, io: TcpStream, peer: SocketAddr) {
+    let mut gate = Gate::new(io, peer);
+    let limits = door.limits();
+    let mut shutdown = door.shutdown.clone();
+    let closing = Box::pin(async move {
+        let _ = shutdown.wait_for(|stop| *stop).await;
+    });
+    let counted = door.metrics.connection(ConnectionProtocol::H1);
+    let deadline = Deadline::after(limits.head_timeout);
+    let mut connection = Connection { door, peer, deadline, closing, served: 0 };
+    loop {
+        match connection.request(gate).await {
+            Next::Again(back) => gate = back,
+            Next::H2(back) => {
+                drop(counted);
+                return h2::serve(connection.door, back, connection.peer, connection.closing).await;
+            }
+            Next::Close => return,
+        }
+    }
+}
+
+/// What becomes of the connection.
+enum Next {
+    Again(Gate),
+    Close,
+    H2(Gate),
+}
+
+/// What is to be done with a complete head.
+enum Step {
+    /// Written, or as much of it as the socket took: the object and how much of head and body is left.
+    Answered { rest: Vec<u8>, object: Arc<Object>, body_from: u64, told: Box<Told>, keep_alive: bool },
+    /// For the proxy.
+    Leave { head: BytesMut, handoff: Box<Handoff>, framing: Framing, upgrade: bool },
+}
+
+/// What the log needs of a request that the front answered.
+struct Told {
+    plan: Arc<Plan>,
+    route: usize,
+    arrival: Arrival,
+    outcome: Outcome,
+    method: &'static str,
+    line: Option<Line>,
+}
+
+/// The parts of a head that the log shows, kept only where a log is written.
+struct Line {
+    host: String,
+    uri: String,
+    protocol: Protocol,
+    user_agent: Option<Vec<u8>>,
+    referer: Option<Vec<u8>>,
+}
+
+impl Connection {
+    /// One request.
+    async fn request(&mut self, mut gate: Gate) -> Next {
+        let limits = self.door.limits();
+        if gate.ahead.is_empty() {
+            match self.first_bytes(&mut gate, &limits).await {
+                Arrived::Bytes => {}
+                Arrived::Over => return Next::Close,
+                // Nothing was asked on a connection that was used before: no answer is owed.
+                Arrived::Late if self.served > 0 => return Next::Close,
+                Arrived::Late => return self.late(gate).await,
+            }
+        }
+        self.deadline.move_to(limits.head_timeout);
+        let arrival = Arrival::now(self.door.listener, self.peer.ip(), Scheme::Http);
+        loop {
+            if self.served == 0 && may_be_preface(&gate.ahead) {
+                if gate.ahead.len() >= PREFACE.len() {
+                    gate.open();
+                    return Next::H2(gate);
+                }
+            } else {
+                match self.step(&mut gate, &arrival, &limits) {
+                    Ok(Some(step)) => return self.carry_out(gate, step, &limits).await,
+                    Ok(None) => {}
+                    Err(refusal) => return self.refuse(gate, &arrival, refusal).await,
+                }
+            }
+            match self.more(&mut gate, false).await {
+                Arrived::Bytes => {}
+                Arrived::Over => return Next::Close,
+                Arrived::Late => return self.late(gate).await,
+            }
+        }
+    }
+
+    /// Waits for the first bytes of a request: here, and only here, may a server that stops hang up.
+    async fn first_bytes(&mut self, gate: &mut Gate, limits: &Limits) -> Arrived {
+        self.deadline.move_to(if self.served == 0 { limits.head_timeout } else { limits.idle_timeout });
+        self.more(gate, true).await
+    }
+
+    async fn more(&mut self, gate: &mut Gate, between: bool) -> Arrived {
+        let (deadline, closing) = (&mut self.deadline, &mut self.closing);
+        poll_fn(|cx| match gate.poll_ahead(cx) {
+            Poll::Ready(Ok(n)) if n > 0 => Poll::Ready(Arrived::Bytes),
+            Poll::Ready(_) => Poll::Ready(Arrived::Over),
+            Poll::Pending if between && closing.as_mut().poll(cx).is_ready() => Poll::Ready(Arrived::Over),
+            Poll::Pending => deadline.poll_passed(cx).map(|()| Arrived::Late),
+        })
+        .await
+    }
+
+    /// Reads the head, if it is complete, and does with it what needs no waiting.
+    fn step(&mut self, gate: &mut Gate, arrival: &Arrival, limits: &Limits) -> Result<Option<Step>, Refusal> {
+        skip_empty_lines(&mut gate.ahead);
+        let mut slots = head::slots();
+        let Some(head) = head::read(&gate.ahead, &mut slots)? else { return Ok(None) };
+        self.served += 1;
+        let keep_alive = head.keep_alive && self.served < limits.requests && !*self.door.shutdown.borrow();
+        let view = head.view(Scheme::Http, self.peer.ip());
+        match consider(&self.door.edge, self.door.front, &view, arrival) {
+            Considered::Answer(plan, route, object, outcome) => {
+                let line = self.door.edge.state.log.is_on().then(|| Line::of(&view, &head));
+                let (len, head_only) = (head.len, head.method == "HEAD");
+                let method = if head_only { "HEAD" } else { "GET" };
+                let told = Box::new(Told { plan, route, arrival: arrival.clone(), outcome, method, line });
+                let connection = connection_field(&head, keep_alive);
+                let step = answer(gate, len, head_only, connection, object, told, keep_alive);
+                Ok(Some(step))
+            }
+            Considered::Leave(mut handoff) => {
+                handoff.last = !keep_alive;
+                let (len, framing, upgrade) = (head.len, head.framing, head.upgrade);
+                let rewritten = head.authority.map(|authority| origin_form(&head, authority));
+                let mut whole = gate.ahead.split_to(len);
+                if let Some(rewritten) = rewritten {
+                    whole = rewritten;
+                }
+                Ok(Some(Step::Leave { head: whole, handoff, framing, upgrade }))
+            }
+        }
+    }
+
+    async fn carry_out(&mut self, gate: Gate, step: Step, limits: &Limits) -> Next {
+        match step {
+            Step::Answered { rest, object, body_from, told, keep_alive } => {
+                self.answered(gate, rest, object, body_from, told, keep_alive, limits).await
+            }
+            Step::Leave { head, handoff, framing, upgrade } => {
+                self.hand_over(gate, head, handoff, framing, upgrade).await
+            }
+        }
+    }
+
+    /// The rest of an answer that the socket did not take at once, and its line in the log.
+    #[allow(clippy::too_many_arguments)]
+    async fn answered(
+        &mut self,
+        mut gate: Gate,
+        rest: Vec<u8>,
+        object: Arc<Object>,
+        mut body_from: u64,
+        mut told: Box<Told>,
+        keep_alive: bool,
+        limits: &Limits,
+    ) -> Next {
+        let mut ok = rest.is_empty() || write(gate.io(), &rest, limits.send_timeout).await.is_ok();
+        while ok && let Some(piece) = object.body.slice(body_from, u64::MAX) {
+            ok = write(gate.io(), &piece, limits.send_timeout).await.is_ok();
+            if ok {
+                body_from += piece.len() as u64;
+            }
+        }
+        told.outcome.bytes_out = if body_from == u64::MAX { 0 } else { body_from };
+        told.outcome.duration = told.arrival.started.elapsed();
+        self.tell(&told);
+        if ok && keep_alive { Next::Again(gate) } else { Next::Close }
+    }
+
+    fn tell(&self, told: &Told) {
+        let line = told.line.as_ref();
+        let entry = Entry {
+            time: told.arrival.unix_millis,
+            id: told.arrival.id.as_str(),
+            client: told.arrival.client,
+            method: told.method.as_bytes(),
+            scheme: told.arrival.scheme.as_str(),
+            host: line.map_or(&[], |l| l.host.as_bytes()),
+            uri: line.map_or(&[], |l| l.uri.as_bytes()),
+            protocol: line.map_or("", |l| l.protocol.as_str()),
+            listener: &self.door.name,
+            route: told.plan.routes.get(told.route).map_or("", |r| &r.name),
+            rule: "",
+            user_agent: line.and_then(|l| l.user_agent.as_deref()),
+            referer: line.and_then(|l| l.referer.as_deref()),
+            outcome: &told.outcome,
+        };
+        finish::write(&self.door.edge, &told.plan, told.route, &entry, self.door.listener);
+    }
+
+    /// Pingora gets exactly one request; the connection comes back if it can be used again.
+    async fn hand_over(
+        &mut self,
+        mut gate: Gate,
+        head: BytesMut,
+        handoff: Box<Handoff>,
+        framing: Framing,
+        upgrade: bool,
+    ) -> Next {
+        let last = handoff.last;
+        gate.open_for(framing, upgrade);
+        let mut session = ServerSession::new_http1(Box::new(gate));
+        session.set_pipelined_prefix(head);
+        session.set_connection_user_context(Some(handoff));
+        let Some(reused) = self.door.proxy.process_new_http(session, &self.door.shutdown).await else {
+            return Next::Close;
+        };
+        let back = reused.consume().0.into_any().downcast::<Gate>().ok();
+        let Some(mut gate) = back.filter(|_| !last) else { return Next::Close };
+        match poll_fn(|cx| gate.poll_flush_held(cx)).await {
+            Ok(()) if gate.is_between_requests() => Next::Again(*gate),
+            _ => Next::Close,
+        }
+    }
+
+    async fn late(&mut self, gate: Gate) -> Next {
+        let arrival = Arrival::now(self.door.listener, self.peer.ip(), Scheme::Http);
+        let detail = "the request head did not arrive in time";
+        self.refuse(gate, &arrival, Refusal { status: 408, reason: verdict::Refused::HeadTimeout, detail })
+            .await
+    }
+
+    async fn refuse(&mut self, mut gate: Gate, arrival: &Arrival, refusal: Refusal) -> Next {
+        let seen = std::mem::take(&mut gate.ahead);
+        refuse(&self.door, gate.io(), Refused { arrival, refusal, seen: &seen }).await;
+        Next::Close
+    }
+}
+
+/// Whether these bytes may become the preface of HTTP/2: told from the first on, so that no head waits for more.
+fn may_be_preface(bytes: &[u8]) -> bool {
+    let n = bytes.len().min(PREFACE.len());
+    !bytes.is_empty() && bytes[..n] == PREFACE[..n]
+}
+
+/// RFC 9112 §2.2: an empty line before a request is ignored.
+fn skip_empty_lines(ahead: &mut BytesMut) {
+    while ahead.starts_with(b"\r\n") {
+        bytes::Buf::advance(ahead, 2);
+    }
+}
+
+thread_local! {
+    /// Where a thread puts an answer together; kept, so that a hit allocates nothing for it.
+    static OUT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A body up to this size is copied behind the head: one write of one buffer is cheaper than two buffers.
+const COPY: u64 = 16 * 1024;
+
+/// Writes the answer without waiting; what the socket does not take is left to [`Connection::answered`].
+fn answer(
+    gate: &mut Gate,
+    head_len: usize,
+    head_only: bool,
+    connection: Option<&str>,
+    object: Arc<Object>,
+    told: Box<Told>,
+    keep_alive: bool,
+) -> Step {
+    bytes::Buf::advance(&mut gate.ahead, head_len);
+    OUT.with_borrow_mut(|out| {
+        out.clear();
+        wire_head(&object, &told.outcome, told.arrival.id.as_str(), connection, out);
+        let head_end = out.len();
+        let body = if head_only { None } else { object.body.slice(0, u64::MAX) };
+        let copied = body.as_ref().is_some_and(|b| b.len() as u64 <= COPY);
+        let sent = match &body {
+            Some(piece) if copied => {
+                out.extend_from_slice(piece);
+                gate.io().try_write(out)
+            }
+            Some(piece) => gate.io().try_write_vectored(&[io::IoSlice::new(out), io::IoSlice::new(piece)]),
+            None => gate.io().try_write(out),
+        };
+        // An error that is not "later" shows again at the next write.
+        let sent = sent.unwrap_or(0);
+        let of_body = sent.saturating_sub(head_end) as u64;
+        let rest = out.get(sent..head_end).unwrap_or_default().to_vec();
+        let body_from = if head_only { u64::MAX } else { of_body };
+        Step::Answered { rest, object, body_from, told, keep_alive }
+    })
+}
+
+async fn write(io: &mut TcpStream, data: &[u8], patience: Duration) -> io::Result<()> {
+    let mut data = data;
+    while !data.is_empty() {
+        let n =
+            tokio::time::timeout(patience, io.write(data)).await.map_err(|_| io::ErrorKind::TimedOut)??;
+        if n == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        data = &data[n..];
+    }
+    Ok(())
+}
+
+/// What the Connection field says, where it must say something.
+fn connection_field(head: &Head<'_, '_>, keep_alive: bool) -> Option<&'static str> {
+    match (keep_alive, head.protocol) {
+        (false, _) => Some("close"),
+        (true, Protocol::Http10) => Some("keep-alive"),
+        (true, _) => None,
+    }
+}
+
+/// RFC 9112 §3.2.2: an absolute-form target names the host; the Host field that came with it is replaced.
+fn origin_form(head: &Head<'_, '_>, authority: &str) -> BytesMut {
+    let mut out = BytesMut::with_capacity(head.len + 16);
+    let version = if head.protocol == Protocol::Http10 { "1.0" } else { "1.1" };
+    out.extend_from_slice(
+        format!("{} {} HTTP/{version}\r\nHost: {authority}\r\n", head.method, head.path_and_query).as_bytes(),
+    );
+    for field in head.fields.iter().filter(|f| !f.name.eq_ignore_ascii_case("host")) {
+        out.extend_from_slice(field.name.as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(field.value);
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    debug_assert!(out.len() <= MAX_HEAD + 64);
+    out
+}
+
+impl Line {
+    fn of(view: &RequestView<'_>, head: &Head<'_, '_>) -> Self {
+        let field = |name| Fields::Raw(head.fields).first(name).map(<[u8]>::to_vec);
+        Self {
+            host: view.host.to_owned(),
+            uri: head.path_and_query.to_owned(),
+            protocol: view.protocol,
+            user_agent: field("user-agent"),
+            referer: field("referer"),
+        }
+    }
+}

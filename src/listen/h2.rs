@@ -1,0 +1,241 @@
+//! The life of an HTTP/2 connection: accepts streams, answers small hits at once, spawns the rest.
+
+use super::Door;
+use super::deadline::Deadline;
+use super::front::{Considered, consider};
+use super::gate::Gate;
+use super::h1::Closing;
+use crate::cache::object::Object;
+use crate::edge::ctx::Arrival;
+use crate::edge::{Carried, fail, finish, labels, page, view};
+use crate::http::head::Refusal;
+use crate::http::request::Scheme;
+use crate::plan::Plan;
+use crate::telemetry::ConnectionProtocol;
+use crate::verdict::{Kind, Outcome, Reason, Transport};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use pingora::apps::HttpServerApp;
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v2::server::{H2Accept, HttpSession, default_h2_options, handshake};
+use pingora::protocols::{Digest, Stream};
+use pingora::{Error, ErrorType, Result};
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+
+/// Malformed streams before the connection is given up.
+const MALFORMED: usize = 32;
+/// A hit up to this size is answered without a task of its own: it fits the window every client opens with.
+const INLINE: u64 = 65_535;
+
+/// What the connection does next.
+enum Event {
+    Stream(Box<HttpSession>),
+    Malformed,
+    Closing,
+    Over,
+}
+
+/// Streams that are being served, so that an idle connection can be told from a busy one.
+#[derive(Clone, Default)]
+struct Busy(Arc<AtomicUsize>);
+
+impl Busy {
+    fn enter(&self) -> Served {
+        self.0.fetch_add(1, Ordering::AcqRel);
+        Served(self.0.clone())
+    }
+
+    fn is_idle(&self) -> bool {
+        self.0.load(Ordering::Acquire) == 0
+    }
+}
+
+struct Served(Arc<AtomicUsize>);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Serves a connection to its end.
+pub async fn serve(door: Arc<Door>, gate: Gate, peer: SocketAddr, mut closing: Closing) {
+    let limits = door.limits();
+    let _counted = door.metrics.connection(ConnectionProtocol::H2);
+    let socket_digest = Some(gate.digest());
+    let digest =
+        Arc::new(Digest { ssl_digest: None, timing_digest: vec![], proxy_digest: None, socket_digest });
+    let mut options = default_h2_options();
+    options.max_concurrent_streams(limits.h2_streams);
+    let stream: Stream = Box::new(gate);
+    let shaken = tokio::time::timeout(limits.head_timeout, handshake(stream, Some(options))).await;
+    let Ok(Ok(mut connection)) = shaken else { return };
+    let busy = Busy::default();
+    let mut idle = Deadline::after(limits.h2_idle_timeout);
+    let (mut malformed, mut stopping) = (0, false);
+    loop {
+        let event = {
+            let mut accept = std::pin::pin!(HttpSession::from_h2_conn(&mut connection, digest.clone()));
+            poll_fn(|cx| match accept.as_mut().poll(cx) {
+                Poll::Ready(Ok(Some(H2Accept::Session(session)))) => {
+                    Poll::Ready(Event::Stream(Box::new(session)))
+                }
+                Poll::Ready(Ok(Some(H2Accept::Rejected))) => Poll::Ready(Event::Malformed),
+                Poll::Ready(_) => Poll::Ready(Event::Over),
+                Poll::Pending if !stopping && closing.as_mut().poll(cx).is_ready() => {
+                    Poll::Ready(Event::Closing)
+                }
+                Poll::Pending if stopping => Poll::Pending,
+                Poll::Pending => {
+                    while idle.poll_passed(cx).is_ready() {
+                        if busy.is_idle() {
+                            return Poll::Ready(Event::Closing);
+                        }
+                        idle.move_to(limits.h2_idle_timeout);
+                    }
+                    Poll::Pending
+                }
+            })
+            .await
+        };
+        match event {
+            Event::Stream(session) => {
+                idle.move_to(limits.h2_idle_timeout);
+                stream_came(&door, peer, *session, &busy);
+            }
+            Event::Malformed if malformed < MALFORMED => malformed += 1,
+            // RFC 9113 §6.8: open streams are finished, new ones refused.
+            Event::Closing => {
+                stopping = true;
+                connection.graceful_shutdown();
+            }
+            Event::Over | Event::Malformed => return,
+        }
+    }
+}
+
+/// One request.
+fn stream_came(door: &Arc<Door>, peer: SocketAddr, mut session: HttpSession, busy: &Busy) {
+    let arrival = Arrival::now(door.listener, peer.ip(), Scheme::Http);
+    let considered = match view::of(session.req_header(), arrival.scheme, arrival.client) {
+        Ok(view) => consider(&door.edge, door.front, &view, &arrival),
+        Err(refusal) => return refuse(door, session, &arrival, refusal),
+    };
+    match considered {
+        Considered::Answer(plan, route, object, outcome) if object.body.len() <= INLINE => {
+            let (door, busy) = (door.clone(), busy.enter());
+            let _ = inline(&door, session, &plan, route, &object, outcome, &arrival);
+            drop(busy);
+        }
+        Considered::Answer(plan, route, object, outcome) => {
+            let (door, busy) = (door.clone(), busy.enter());
+            tokio::spawn(async move {
+                let _busy = busy;
+                let _ = large(&door, session, &plan, route, &object, outcome, &arrival).await;
+            });
+        }
+        Considered::Leave(handoff) => {
+            let carried = Carried(Arc::new(Mutex::new(Some(handoff))));
+            session.req_header_mut().extensions_mut().insert(carried);
+            let (door, busy) = (door.clone(), busy.enter());
+            tokio::spawn(async move {
+                let _busy = busy;
+                door.proxy.process_new_http(ServerSession::new_http2(session), &door.shutdown).await;
+            });
+        }
+    }
+}
+
+/// A small hit. Its body is handed to HTTP/2 without waiting: waiting here would hold up the whole connection.
+fn inline(
+    door: &Door,
+    mut session: HttpSession,
+    plan: &Plan,
+    route: usize,
+    object: &Object,
+    mut outcome: Outcome,
+    arrival: &Arrival,
+) -> Result<()> {
+    let header = header(object, &outcome, arrival)?;
+    let body = match object.body.slice(0, u64::MAX) {
+        Some(body) if session.req_header().method != http::Method::HEAD => body,
+        _ => Bytes::new(),
+    };
+    session.write_response_header(Box::new(header), body.is_empty())?;
+    outcome.bytes_out = body.len() as u64;
+    if !body.is_empty()
+        && let Some(mut writer) = session.take_response_body_writer()
+    {
+        let sent = writer.send_data(body, true);
+        sent.map_err(|error| Error::because(ErrorType::WriteError, "a hit over h2", error))?;
+    }
+    finish::tell(&door.edge, plan, route, arrival, session.req_header(), &mut outcome);
+    Ok(())
+}
+
+/// A hit that needs more than one window.
+async fn large(
+    door: &Door,
+    mut session: HttpSession,
+    plan: &Plan,
+    route: usize,
+    object: &Object,
+    mut outcome: Outcome,
+    arrival: &Arrival,
+) -> Result<()> {
+    session.set_write_timeout(Some(plan.limits.send_timeout));
+    let head_only = session.req_header().method == http::Method::HEAD;
+    let header = header(object, &outcome, arrival)?;
+    session.write_response_header(Box::new(header), head_only)?;
+    let mut result = Ok(());
+    while !head_only
+        && result.is_ok()
+        && let Some(piece) = object.body.slice(outcome.bytes_out, u64::MAX)
+    {
+        let after = outcome.bytes_out + piece.len() as u64;
+        result = session.write_body(piece, after == object.body.len()).await;
+        if result.is_ok() {
+            outcome.bytes_out = after;
+        }
+    }
+    finish::tell(&door.edge, plan, route, arrival, session.req_header(), &mut outcome);
+    result
+}
+
+fn header(object: &Object, outcome: &Outcome, arrival: &Arrival) -> Result<ResponseHeader> {
+    let mut header = ResponseHeader::build(object.head.status, Some(16))?;
+    for (name, value) in object.head.fields() {
+        header.append_header(name.to_owned(), value)?;
+    }
+    if object.head.status != 204 {
+        header.insert_header("Content-Length", object.body.len().to_string())?;
+    }
+    header.insert_header("Age", outcome.age.unwrap_or(0).to_string())?;
+    let mut status = Vec::with_capacity(64);
+    labels::cache_status(outcome, None, &mut status);
+    header.append_header("Cache-Status", status)?;
+    header.insert_header("X-Request-Id", arrival.id.as_str())?;
+    Ok(header)
+}
+
+/// HTTP/2 let it through and we do not.
+fn refuse(door: &Door, mut session: HttpSession, arrival: &Arrival, refusal: Refusal) {
+    let accept = session.req_header().headers.get("accept").map(|v| v.as_bytes().to_vec());
+    let page = page::page(refusal.status, refusal.detail, arrival.id.as_str(), accept.as_deref());
+    let mut outcome = Outcome::new(Transport::Front, Kind::Answer, Reason::Refused(refusal.reason));
+    outcome.status = refusal.status;
+    outcome.bytes_out = page.body.len() as u64;
+    if let Ok(header) = fail::header(refusal.status, &page, arrival.id.as_str())
+        && session.write_response_header(Box::new(header), false).is_ok()
+        && let Some(mut writer) = session.take_response_body_writer()
+    {
+        let _ = writer.send_data(Bytes::from(page.body), true);
+    }
+    let plan = door.edge.plan.load();
+    finish::tell(&door.edge, &plan, 0, arrival, session.req_header(), &mut outcome);
+}

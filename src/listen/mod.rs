@@ -1,0 +1,50 @@
+//! Sockets in: who may connect, how long a head may take, and which transport answers.
+//!
+//! `accept` takes connections and counts them; `h1` and `h2` are a connection's life; `front` answers what it fully
+//! understands and hands the rest to Pingora through the `gate`, one request at a time; `refuse` turns away what is
+//! not HTTP; `deadline` is the one timer a connection needs.
+//!
+//! Invariants: every head is parsed here first, under a deadline; Pingora never sees a byte of the next request;
+//! nothing is decided here that `edge::decide` decides. TLS and the PROXY protocol are not known here yet.
+
+pub mod accept;
+mod deadline;
+mod front;
+mod gate;
+mod h1;
+mod h2;
+mod refuse;
+
+use crate::edge::Edge;
+use crate::plan::Limits;
+use crate::telemetry::ListenerMetrics;
+use pingora::proxy::HttpProxy;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+pub use accept::{Connections, accept};
+
+/// What the connections of one listener share.
+pub struct Door {
+    /// The request's life.
+    pub edge: Arc<Edge>,
+    /// Pingora, which runs it.
+    pub proxy: Arc<HttpProxy<Edge>>,
+    /// Position of the listener in the plan.
+    pub listener: usize,
+    /// Its name in log and metrics.
+    pub name: Arc<str>,
+    /// Whether the front answers by itself.
+    pub front: bool,
+    /// Its connections, counted.
+    pub metrics: Arc<ListenerMetrics>,
+    /// True once the server is being stopped.
+    pub shutdown: watch::Receiver<bool>,
+}
+
+impl Door {
+    /// The bounds of the present generation.
+    pub fn limits(&self) -> Limits {
+        self.edge.plan.load().limits
+    }
+}
