@@ -98,6 +98,15 @@ impl StoredHead {
         })
     }
 
+    /// Every field as shared slices of the prepared head, for whoever must build a parsed one.
+    pub fn shared_fields(&self) -> impl Iterator<Item = (Bytes, http::HeaderValue)> {
+        self.fields.iter().filter_map(|at| {
+            let name = self.wire.slice(at.name as usize..at.value as usize - 2);
+            let value = self.wire.slice(at.value as usize..at.end as usize);
+            Some((name, http::HeaderValue::from_maybe_shared(value).ok()?))
+        })
+    }
+
     /// The first value of a field; `name` in any case.
     pub fn first(&self, name: &str) -> Option<&[u8]> {
         self.fields().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v)

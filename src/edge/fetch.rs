@@ -161,7 +161,7 @@ fn confirm(
         errand.destination.cache.disown(errand.fill(), stale);
         return;
     }
-    let merged = policy::merge_304(stale.head.fields(), header_fields(response));
+    let merged = policy::merge_304(stale.head.fields(), header_fields(response).into_iter());
     match head(edge, errand, view, stale.head.status, &merged, None, now) {
         Ok(head) => errand.destination.cache.confirm(errand.fill(), head, stale),
         // What is confirmed may still be served this once (RFC 9111 §4.3.3), but no longer be kept.
@@ -182,8 +182,15 @@ fn confirms_encoded(stale: &Object, fresh: &conditional::Validators<'_>) -> bool
     }
 }
 
-fn header_fields(response: &ResponseHeader) -> impl Iterator<Item = (&str, &[u8])> {
-    response.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
+/// The fields as the origin spelled them.
+fn header_fields(response: &ResponseHeader) -> Vec<(&str, &[u8])> {
+    if !response.has_case() {
+        return response.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    }
+    let spelled = response.case_header_iter();
+    spelled
+        .map(|(name, value)| (std::str::from_utf8(name.as_slice()).unwrap_or_default(), value.as_bytes()))
+        .collect()
 }
 
 /// Whether what came may be stored; tells the fill, and Pingora in its own words.
@@ -201,8 +208,10 @@ pub fn judge(
     let cache = &errand.destination.cache;
     let length = response.headers.get("content-length").and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
     let named = hop_by_hop_names(response);
-    let fields: Vec<_> =
-        header_fields(response).filter(|(name, _)| !named.iter().any(|n| n == name)).collect();
+    let fields: Vec<_> = header_fields(response)
+        .into_iter()
+        .filter(|(name, _)| !named.iter().any(|n| name.eq_ignore_ascii_case(n)))
+        .collect();
     let verdict = if status == 304 {
         Err(NotStored::Status)
     } else if length.is_some_and(|length| length > cache.max_object()) {

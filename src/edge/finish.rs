@@ -59,7 +59,10 @@ pub fn tell(
 ) {
     outcome.duration = arrival.started.elapsed();
     let header = |name| request.headers.get(name).map(|v: &http::HeaderValue| v.as_bytes());
-    let host = view::of(request, arrival.scheme, arrival.client).map_or("", |view| view.host);
+    // Reading the host once more is only worth it for a line that somebody reads.
+    let read =
+        edge.state.log.is_on().then(|| view::of(request, arrival.scheme, arrival.client).ok()).flatten();
+    let host = read.map_or("", |view| view.host);
     write(
         edge,
         plan,

@@ -32,14 +32,20 @@ pub fn choose(method: &str, fields: Fields<'_>, head: &StoredHead, length: Optio
     if head.status != 200 {
         return Part::Whole;
     }
+    let conditions = conditions(fields);
+    // Most requests ask neither way: nothing to parse for them.
+    let ranged = method == "GET" && fields.has("range");
+    if conditions.is_empty() && !ranged {
+        return Part::Whole;
+    }
     let validators = validators(head);
-    match conditional::evaluate(&conditions(fields), &validators) {
+    match conditional::evaluate(&conditions, &validators) {
         Precondition::NotModified => return Part::NotModified,
         Precondition::Failed => return Part::PreconditionFailed,
         Precondition::Proceed => {}
     }
     // RFC 9110 §14.2: a range counts for GET only.
-    match wanted(method, fields, head, &validators) {
+    match if ranged { wanted(fields, head, &validators) } else { None } {
         Some(set) => resolve(set, head, length),
         None => Part::Whole,
     }
@@ -59,15 +65,7 @@ fn conditions(fields: Fields<'_>) -> Conditions<'_> {
     }
 }
 
-fn wanted(
-    method: &str,
-    fields: Fields<'_>,
-    head: &StoredHead,
-    validators: &Validators<'_>,
-) -> Option<RangeSet> {
-    if method != "GET" {
-        return None;
-    }
+fn wanted(fields: Fields<'_>, head: &StoredHead, validators: &Validators<'_>) -> Option<RangeSet> {
     let set = range::parse(fields.first("range")?)?;
     let date = head.first("date").and_then(date::parse);
     let holds =

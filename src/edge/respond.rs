@@ -127,8 +127,8 @@ fn header(s: &ServerSession, ctx: &Ctx, head: &StoredHead, part: &Part) -> Resul
         Part::Whole | Part::Later(_) => head.status,
     };
     let mut header = ResponseHeader::build(status, Some(16))?;
-    for (name, value) in head.fields().filter(|(name, _)| belongs(part, name)) {
-        header.append_header(name.to_owned(), value)?;
+    for (name, value) in head.shared_fields().filter(|(name, _)| belongs(part, name)) {
+        header.append_header(name, value)?;
     }
     length_fields(s, &mut header, head, part)?;
     header.insert_header("Age", ctx.outcome.age.unwrap_or(0).to_string())?;
@@ -142,8 +142,8 @@ fn header(s: &ServerSession, ctx: &Ctx, head: &StoredHead, part: &Part) -> Resul
 }
 
 /// Whether a stored field goes with this part.
-fn belongs(part: &Part, name: &str) -> bool {
-    let is = |list: &[&str]| list.iter().any(|n| name.eq_ignore_ascii_case(n));
+fn belongs(part: &Part, name: &[u8]) -> bool {
+    let is = |list: &[&str]| list.iter().any(|n| name.eq_ignore_ascii_case(n.as_bytes()));
     match part {
         // RFC 9110 §15.4.5: a 304 carries what would guide a cache, and nothing about a body it does not have.
         Part::NotModified => !is(&["content-type", "content-encoding", "content-language", "content-range"]),

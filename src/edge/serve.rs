@@ -82,17 +82,17 @@ fn key(ctx: &Ctx) -> Option<Key> {
 
 /// What the request asks of the cache, now.
 fn ask<'a>(session: &'a Session, key: &'a Key) -> Ask<'a> {
-    ask_of(Fields::Map(&session.req_header().headers), key)
+    ask_of(Fields::Map(&session.req_header().headers), key, unix_time().as_secs())
 }
 
-/// What a request with these fields asks of the cache, now.
-pub fn ask_of<'a>(fields: Fields<'a>, key: &'a Key) -> Ask<'a> {
+/// What a request with these fields asks of the cache at a time, in seconds since 1970.
+pub fn ask_of<'a>(fields: Fields<'a>, key: &'a Key, now: u64) -> Ask<'a> {
     Ask {
         key,
         fields,
         directives: policy::request_directives(fields),
         with_credentials: fields.has("authorization"),
-        now: unix_time().as_secs(),
+        now,
     }
 }
 

@@ -103,8 +103,8 @@ impl<'h, 'b> Head<'h, 'b> {
 
 /// Splits a path and query at the first `?`.
 pub fn split_query(target: &str) -> (&str, Option<&str>) {
-    match target.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
+    match memchr::memchr(b'?', target.as_bytes()) {
+        Some(at) => (&target[..at], Some(&target[at + 1..])),
         None => (target, None),
     }
 }
@@ -263,7 +263,7 @@ fn connection(seen: &mut Seen<'_>, value: &[u8]) {
 
 /// Authority and path of the four forms of a target (RFC 9112 §3.2).
 fn split_target<'b>(method: &str, target: &'b str) -> Result<(Option<&'b str>, &'b str), Refusal> {
-    if target.contains('#') {
+    if memchr::memchr(b'#', target.as_bytes()).is_some() {
         return Err(bad("the request target has a fragment"));
     }
     if target.starts_with('/') || (target == "*" && method == "OPTIONS") {
@@ -317,8 +317,8 @@ pub fn split_host(value: &str) -> Option<(&str, Option<u16>)> {
             let (host, tail) = value.split_at(close + 2);
             (host, if tail.is_empty() { None } else { Some(tail.strip_prefix(':')?) })
         }
-        None => match value.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
+        None => match value.bytes().position(|b| b == b':') {
+            Some(at) => (&value[..at], Some(&value[at + 1..])),
             None => (value, None),
         },
     };
@@ -332,8 +332,9 @@ pub fn split_host(value: &str) -> Option<(&str, Option<u16>)> {
 }
 
 /// Bytes of a `reg-name` (RFC 3986 §3.2.2).
-fn is_host_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte)
+const fn is_host_byte(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'%')
+        || matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=')
 }
 
 /// RFC 9112 §6.3, without the repairs it allows: anything ambiguous is refused.

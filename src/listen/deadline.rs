@@ -19,9 +19,9 @@ impl Deadline {
         Self { at, sleep: Box::pin(sleep_until(at)) }
     }
 
-    /// Moves it to so long from now. The timer follows when it fires, or at once if it would fire too late.
-    pub fn move_to(&mut self, duration: Duration) {
-        self.at = Instant::now() + duration;
+    /// Moves it to so long from `now`. The timer follows when it fires, or at once if it would fire too late.
+    pub fn move_to(&mut self, now: Instant, duration: Duration) {
+        self.at = now + duration;
         if self.sleep.deadline() > self.at {
             self.sleep.as_mut().reset(self.at);
         }
@@ -48,8 +48,8 @@ mod tests {
     async fn a_moved_deadline_passes_when_it_was_moved_to() {
         let start = Instant::now();
         let mut deadline = Deadline::after(Duration::from_secs(10));
-        deadline.move_to(Duration::from_secs(75));
-        deadline.move_to(Duration::from_secs(20));
+        deadline.move_to(Instant::now(), Duration::from_secs(75));
+        deadline.move_to(Instant::now(), Duration::from_secs(20));
         poll_fn(|cx| deadline.poll_passed(cx)).await;
         assert_eq!(start.elapsed().as_secs(), 20);
     }
@@ -58,7 +58,7 @@ mod tests {
     async fn a_deadline_can_be_moved_nearer() {
         let start = Instant::now();
         let mut deadline = Deadline::after(Duration::from_secs(75));
-        deadline.move_to(Duration::from_secs(10));
+        deadline.move_to(Instant::now(), Duration::from_secs(10));
         poll_fn(|cx| deadline.poll_passed(cx)).await;
         assert_eq!(start.elapsed().as_secs(), 10);
     }

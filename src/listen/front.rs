@@ -34,7 +34,7 @@ pub fn consider(edge: &Edge, enabled: bool, view: &RequestView<'_>, arrival: &Ar
     let (found, result) = match candidate(&decision) {
         Err(why) => (None, Err(why)),
         Ok(key) => {
-            let ask = ask_of(view.fields, key);
+            let ask = ask_of(view.fields, key, arrival.unix_millis / 1000);
             let found = cache.lookup(&ask);
             let result = answerable(&found, view.fields, || cache.is_refreshing(&ask)).map(
                 |(object, kind, reason)| {

@@ -27,6 +27,7 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 /// How an HTTP/2 connection begins (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -55,7 +56,7 @@ enum Arrived {
 
 /// Serves a connection to its end.
 pub async fn serve(door: Arc<Door>, io: TcpStream, peer: SocketAddr) {
-    let mut gate = Gate::new(io, peer);
+    let mut gate = Box::new(Gate::new(io, peer));
     let limits = door.limits();
     let mut shutdown = door.shutdown.clone();
     let closing = Box::pin(async move {
@@ -78,9 +79,9 @@ pub async fn serve(door: Arc<Door>, io: TcpStream, peer: SocketAddr) {
 
 /// What becomes of the connection.
 enum Next {
-    Again(Gate),
+    Again(Box<Gate>),
     Close,
-    H2(Gate),
+    H2(Box<Gate>),
 }
 
 /// What is to be done with a complete head.
@@ -112,7 +113,7 @@ struct Line {
 
 impl Connection {
     /// One request.
-    async fn request(&mut self, mut gate: Gate) -> Next {
+    async fn request(&mut self, mut gate: Box<Gate>) -> Next {
         let limits = self.door.limits();
         if gate.ahead.is_empty() {
             match self.first_bytes(&mut gate, &limits).await {
@@ -123,8 +124,8 @@ impl Connection {
                 Arrived::Late => return self.late(gate).await,
             }
         }
-        self.deadline.move_to(limits.head_timeout);
         let arrival = Arrival::now(self.door.listener, self.peer.ip(), Scheme::Http);
+        let mut waited = false;
         loop {
             if self.served == 0 && may_be_preface(&gate.ahead) {
                 if gate.ahead.len() >= PREFACE.len() {
@@ -138,6 +139,10 @@ impl Connection {
                     Err(refusal) => return self.refuse(gate, &arrival, refusal).await,
                 }
             }
+            // Most heads come in one piece; the clock is set for those that do not.
+            if !std::mem::replace(&mut waited, true) {
+                self.deadline.move_to(Instant::now(), limits.head_timeout);
+            }
             match self.more(&mut gate, false).await {
                 Arrived::Bytes => {}
                 Arrived::Over => return Next::Close,
@@ -148,7 +153,8 @@ impl Connection {
 
     /// Waits for the first bytes of a request: here, and only here, may a server that stops hang up.
     async fn first_bytes(&mut self, gate: &mut Gate, limits: &Limits) -> Arrived {
-        self.deadline.move_to(if self.served == 0 { limits.head_timeout } else { limits.idle_timeout });
+        let patience = if self.served == 0 { limits.head_timeout } else { limits.idle_timeout };
+        self.deadline.move_to(Instant::now(), patience);
         self.more(gate, true).await
     }
 
@@ -194,7 +200,7 @@ impl Connection {
         }
     }
 
-    async fn carry_out(&mut self, gate: Gate, step: Step, limits: &Limits) -> Next {
+    async fn carry_out(&mut self, gate: Box<Gate>, step: Step, limits: &Limits) -> Next {
         match step {
             Step::Answered { rest, object, body_from, told, keep_alive } => {
                 self.answered(gate, rest, object, body_from, told, keep_alive, limits).await
@@ -209,7 +215,7 @@ impl Connection {
     #[allow(clippy::too_many_arguments)]
     async fn answered(
         &mut self,
-        mut gate: Gate,
+        mut gate: Box<Gate>,
         rest: Vec<u8>,
         object: Arc<Object>,
         mut body_from: u64,
@@ -254,7 +260,7 @@ impl Connection {
     /// Pingora gets exactly one request; the connection comes back if it can be used again.
     async fn hand_over(
         &mut self,
-        mut gate: Gate,
+        mut gate: Box<Gate>,
         head: BytesMut,
         handoff: Box<Handoff>,
         framing: Framing,
@@ -262,7 +268,7 @@ impl Connection {
     ) -> Next {
         let last = handoff.last;
         gate.open_for(framing, upgrade);
-        let mut session = ServerSession::new_http1(Box::new(gate));
+        let mut session = ServerSession::new_http1(gate);
         session.set_pipelined_prefix(head);
         session.set_connection_user_context(Some(handoff));
         let Some(reused) = self.door.proxy.process_new_http(session, &self.door.shutdown).await else {
@@ -271,19 +277,19 @@ impl Connection {
         let back = reused.consume().0.into_any().downcast::<Gate>().ok();
         let Some(mut gate) = back.filter(|_| !last) else { return Next::Close };
         match poll_fn(|cx| gate.poll_flush_held(cx)).await {
-            Ok(()) if gate.is_between_requests() => Next::Again(*gate),
+            Ok(()) if gate.is_between_requests() => Next::Again(gate),
             _ => Next::Close,
         }
     }
 
-    async fn late(&mut self, gate: Gate) -> Next {
+    async fn late(&mut self, gate: Box<Gate>) -> Next {
         let arrival = Arrival::now(self.door.listener, self.peer.ip(), Scheme::Http);
         let detail = "the request head did not arrive in time";
         self.refuse(gate, &arrival, Refusal { status: 408, reason: verdict::Refused::HeadTimeout, detail })
             .await
     }
 
-    async fn refuse(&mut self, mut gate: Gate, arrival: &Arrival, refusal: Refusal) -> Next {
+    async fn refuse(&mut self, mut gate: Box<Gate>, arrival: &Arrival, refusal: Refusal) -> Next {
         let seen = std::mem::take(&mut gate.ahead);
         refuse(&self.door, gate.io(), Refused { arrival, refusal, seen: &seen }).await;
         Next::Close

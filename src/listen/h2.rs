@@ -26,6 +26,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
+use tokio::time::Instant;
 
 /// Malformed streams before the connection is given up.
 const MALFORMED: usize = 32;
@@ -64,7 +65,7 @@ impl Drop for Served {
 }
 
 /// Serves a connection to its end.
-pub async fn serve(door: Arc<Door>, gate: Gate, peer: SocketAddr, mut closing: Closing) {
+pub async fn serve(door: Arc<Door>, gate: Box<Gate>, peer: SocketAddr, mut closing: Closing) {
     let limits = door.limits();
     let _counted = door.metrics.connection(ConnectionProtocol::H2);
     let socket_digest = Some(gate.digest());
@@ -72,7 +73,7 @@ pub async fn serve(door: Arc<Door>, gate: Gate, peer: SocketAddr, mut closing: C
         Arc::new(Digest { ssl_digest: None, timing_digest: vec![], proxy_digest: None, socket_digest });
     let mut options = default_h2_options();
     options.max_concurrent_streams(limits.h2_streams);
-    let stream: Stream = Box::new(gate);
+    let stream: Stream = gate;
     let shaken = tokio::time::timeout(limits.head_timeout, handshake(stream, Some(options))).await;
     let Ok(Ok(mut connection)) = shaken else { return };
     let busy = Busy::default();
@@ -96,7 +97,7 @@ pub async fn serve(door: Arc<Door>, gate: Gate, peer: SocketAddr, mut closing: C
                         if busy.is_idle() {
                             return Poll::Ready(Event::Closing);
                         }
-                        idle.move_to(limits.h2_idle_timeout);
+                        idle.move_to(Instant::now(), limits.h2_idle_timeout);
                     }
                     Poll::Pending
                 }
@@ -105,7 +106,7 @@ pub async fn serve(door: Arc<Door>, gate: Gate, peer: SocketAddr, mut closing: C
         };
         match event {
             Event::Stream(session) => {
-                idle.move_to(limits.h2_idle_timeout);
+                idle.move_to(Instant::now(), limits.h2_idle_timeout);
                 stream_came(&door, peer, *session, &busy);
             }
             Event::Malformed if malformed < MALFORMED => malformed += 1,
@@ -208,9 +209,9 @@ async fn large(
 }
 
 fn header(object: &Object, outcome: &Outcome, arrival: &Arrival) -> Result<ResponseHeader> {
-    let mut header = ResponseHeader::build(object.head.status, Some(16))?;
-    for (name, value) in object.head.fields() {
-        header.append_header(name.to_owned(), value)?;
+    let mut header = ResponseHeader::build_no_case(object.head.status, Some(16))?;
+    for (name, value) in object.head.shared_fields() {
+        header.append_header(name, value)?;
     }
     if object.head.status != 204 {
         header.insert_header("Content-Length", object.body.len().to_string())?;

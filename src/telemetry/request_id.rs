@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 use std::fmt;
 
 /// A request id: 26 characters of our own making, or what a trusted client sent. Always visible ASCII.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct RequestId(SmallVec<[u8; ulid::ULID_LEN]>);
 
 impl RequestId {
@@ -34,6 +34,13 @@ impl RequestId {
     /// The id as the value of a header field.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+}
+
+impl Clone for RequestId {
+    fn clone(&self) -> Self {
+        // One copy of bytes; the derived clone goes through an iterator, at five times the instructions.
+        Self(SmallVec::from_slice(&self.0))
     }
 }
 
