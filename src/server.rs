@@ -9,7 +9,7 @@ use crate::listen::{Connections, Door, accept};
 use crate::net::{self, ListenAddress};
 use crate::plan::{Limits, Listener, Plan, Route};
 use crate::state::State;
-use crate::telemetry::{AccessLog, Metrics};
+use crate::telemetry::{AccessLog, Metrics, Throttle};
 use crate::upstream::{Cluster, Observer, ServerAddress, Settings as UpstreamSettings, UpstreamError};
 use arc_swap::ArcSwap;
 use pingora::apps::HttpServerApp;
@@ -106,7 +106,12 @@ impl Server {
         let plan = plan(&setup, limits, &sockets, &cluster, &metrics);
         let cache = Arc::new(Cache::new(setup.cache));
         watch_the_numbers(&metrics, &cache, &cluster);
-        let state = Arc::new(State { cache, metrics: metrics.clone(), log: setup.log });
+        let state = Arc::new(State {
+            cache,
+            metrics: metrics.clone(),
+            log: setup.log,
+            origin_errors: Throttle::default(),
+        });
         let edge = Arc::new(Edge { plan: Arc::new(ArcSwap::from_pointee(plan)), state });
         let proxy = proxy(&edge, setup.servers.len());
         let connections = Arc::new(Connections::default());

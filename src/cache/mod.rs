@@ -216,7 +216,7 @@ impl Cache {
     }
 
     /// The origin has sent everything: stores it and tells the readers.
-    pub fn finish(&self, fill: &Arc<Fill>, mut writer: FillWriter) -> Stored {
+    pub fn finish(&self, fill: &Arc<Fill>, mut writer: FillWriter, now: u64) {
         let sealed = writer.seal();
         let stored = match sealed {
             Ok((object, charged)) => {
@@ -229,11 +229,18 @@ impl Cache {
             }
             Err(why) => Stored::No(why),
         };
+        if let Stored::No(why) = stored {
+            fill.lose(why);
+            if why == NotStored::TooLarge {
+                // The next ones need not wait for each other to learn that.
+                let until = now + self.settings.hit_for_miss;
+                self.marks.set(&fill.key, fill.with_credentials, Mark::HitForMiss(why), now, until);
+            }
+        }
         self.flights.remove(fill);
         if stored != Stored::No(NotStored::Incomplete) {
             writer.complete();
         }
-        stored
     }
 
     /// A purge between the start of the fetch and now wins.

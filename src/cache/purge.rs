@@ -15,9 +15,11 @@ impl Cache {
         let fetches = self.flights.doom(key);
         let objects = self.ram.remove(key.hash, |o| o.key == *key);
         for with_credentials in [false, true] {
-            self.marks.clear(key, with_credentials);
+            let known = self.marks.find(key, with_credentials, now);
             if fetches + objects > 0 {
                 self.marks.set(key, with_credentials, Mark::Purged, now, now + REMEMBER);
+            } else if known != Some(Mark::Purged) {
+                self.marks.clear(key, with_credentials);
             }
         }
         fetches + objects

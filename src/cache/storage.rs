@@ -20,7 +20,7 @@ use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorType, Result};
 use std::any::Any;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The storage handed to Pingora. It holds nothing: what it needs travels in the key.
 pub static STORAGE: Intake = Intake;
@@ -146,7 +146,8 @@ impl HandleMiss for Incoming {
 
     async fn finish(mut self: Box<Self>) -> Result<MissFinishType> {
         if let Some(writer) = self.writer.take() {
-            self.destination.cache.finish(&self.destination.fill, writer);
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+            self.destination.cache.finish(&self.destination.fill, writer, now);
         }
         Ok(MissFinishType::Created(0))
     }

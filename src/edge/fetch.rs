@@ -27,6 +27,7 @@ use pingora::protocols::http::subrequest::server::SubrequestHandle;
 use pingora::proxy::{Session, SubrequestSpawner, subrequest};
 use pingora::{Error, Result};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What a fetch is sent out with.
 pub struct Errand {
@@ -40,8 +41,8 @@ pub struct Errand {
     pub destination: Destination,
     /// Whether a client was served stale already, so that nobody waits for this.
     pub refresh: bool,
-    /// When the request was sent, in seconds since 1970.
-    pub requested_at: u64,
+    /// When the fetch began; the request is sent a moment later.
+    pub began: Instant,
     /// What the log of the one who waits will say of the origin.
     pub report: Mutex<Report>,
 }
@@ -254,13 +255,10 @@ fn head(
 ) -> Result<StoredHead, NotStored> {
     let map = map_of(fields);
     let request = RequestView { method: "GET", ..*view };
+    // From elapsed time, not from two clock readings: those differ by a second as soon as one begins in between.
+    let requested_at = now.saturating_sub(errand.began.elapsed().as_secs());
     let response = ResponseView { status, fields: Fields::Map(&map) };
-    let exchange = Exchange {
-        request: &request,
-        response: &response,
-        requested_at: errand.requested_at,
-        received_at: now,
-    };
+    let exchange = Exchange { request: &request, response: &response, requested_at, received_at: now };
     let life = policy::storable(&exchange, &edge.state.cache.settings().policy)?;
     let variant = match vary::parse(response.fields.all("vary")) {
         vary::Vary::Names(names) => Some(variant(&names, request.fields)),
@@ -305,5 +303,6 @@ pub fn report(ctx: &Ctx) {
     let Some(errand) = &ctx.errand else { return };
     let mut outcome = ctx.outcome.clone();
     ctx.origin.report(&mut outcome);
+    outcome.upstream = errand.plan.routes.get(errand.route).map(|route| route.cluster.name().clone());
     *errand.report.lock() = Report { outcome: Some(outcome), status: ctx.origin.status };
 }

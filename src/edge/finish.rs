@@ -58,10 +58,11 @@ pub fn tell(
     outcome: &mut Outcome,
 ) {
     outcome.duration = arrival.started.elapsed();
-    let header = |name| request.headers.get(name).map(|v: &http::HeaderValue| v.as_bytes());
-    // Reading the host once more is only worth it for a line that somebody reads.
-    let read =
-        edge.state.log.is_on().then(|| view::of(request, arrival.scheme, arrival.client).ok()).flatten();
+    // What only a line would show is looked up only for a line.
+    let on = edge.state.log.is_on();
+    let header =
+        |name: &str| if on { request.headers.get(name).map(http::HeaderValue::as_bytes) } else { None };
+    let read = on.then(|| view::of(request, arrival.scheme, arrival.client).ok()).flatten();
     let host = read.map_or("", |view| view.host);
     write(
         edge,

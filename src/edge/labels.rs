@@ -38,9 +38,9 @@ fn forwarded(outcome: &Outcome) -> &'static str {
     match (outcome.kind, outcome.reason) {
         (Kind::Bypass, Reason::Bypass(BypassWhy::Method)) => "method",
         (Kind::Bypass, _) => "bypass",
+        (_, Reason::Miss(MissWhy::RequestNoCache)) => "request",
         (Kind::Stale | Kind::Revalidated, _) | (_, Reason::Miss(MissWhy::Expired)) => "stale",
         (_, Reason::Miss(MissWhy::Vary)) => "vary-miss",
-        (_, Reason::Miss(MissWhy::RequestNoCache)) => "request",
         _ => "uri-miss",
     }
 }
@@ -95,6 +95,16 @@ mod tests {
             (
                 line(Kind::Revalidated, Reason::Miss(MissWhy::Expired), Some(Stored::Yes), None, Some(304)),
                 "Foreland; fwd=stale; fwd-status=304; stored",
+            ),
+            (
+                line(
+                    Kind::Revalidated,
+                    Reason::Miss(MissWhy::RequestNoCache),
+                    Some(Stored::Yes),
+                    None,
+                    Some(304),
+                ),
+                "Foreland; fwd=request; fwd-status=304; stored",
             ),
             (
                 line(Kind::Collapsed, Reason::Miss(MissWhy::Absent), None, None, None),

@@ -57,10 +57,11 @@ pub struct Carried(pub Arc<Mutex<Option<Box<Handoff>>>>);
 
 #[async_trait]
 impl ProxyHttp for Edge {
-    type CTX = Ctx;
+    // Boxed: Pingora's future holds the context several times over and is copied for every request.
+    type CTX = Box<Ctx>;
 
-    fn new_ctx(&self) -> Ctx {
-        Ctx::default()
+    fn new_ctx(&self) -> Box<Ctx> {
+        Box::default()
     }
 
     // Modules cost every request an allocation, and what they do is done elsewhere.
@@ -70,14 +71,14 @@ impl ProxyHttp for Edge {
     fn on_connection_reuse(
         &self,
         _session: &mut Session,
-        ctx: &mut Ctx,
+        ctx: &mut Box<Ctx>,
         carried: Box<dyn Any + Send + Sync>,
     ) {
         ctx.handoff = carried.downcast::<Handoff>().ok();
     }
 
     // Who is this: a client, or a fetch of our own? And how long may it take?
-    async fn early_request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<()> {
+    async fn early_request_filter(&self, session: &mut Session, ctx: &mut Box<Ctx>) -> Result<()> {
         ctx.errand = fetch::errand(session);
         if ctx.errand.is_none() && ctx.handoff.is_none() {
             let carried = session.req_header().extensions.get::<Carried>().cloned();
@@ -99,12 +100,12 @@ impl ProxyHttp for Edge {
     }
 
     // A client's request may send out a fetch; a fetch sends out nothing.
-    fn allow_spawning_subrequest(&self, session: &Session, _ctx: &Ctx) -> bool {
+    fn allow_spawning_subrequest(&self, session: &Session, _ctx: &Box<Ctx>) -> bool {
         session.subrequest_ctx.is_none()
     }
 
     // What needs no origin is answered here; the rest goes on.
-    async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Box<Ctx>) -> Result<bool> {
         if ctx.errand.is_some() {
             return Ok(false);
         }
@@ -116,14 +117,14 @@ impl ProxyHttp for Edge {
     }
 
     // Only a fetch goes through Pingora's cache, and only to be taken in.
-    fn request_cache_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<()> {
+    fn request_cache_filter(&self, session: &mut Session, ctx: &mut Box<Ctx>) -> Result<()> {
         if ctx.errand.is_some() {
             session.cache.enable(&crate::cache::storage::STORAGE, None, None, None, None);
         }
         Ok(())
     }
 
-    fn cache_key_callback(&self, _session: &Session, ctx: &mut Ctx) -> Result<CacheKey> {
+    fn cache_key_callback(&self, _session: &Session, ctx: &mut Box<Ctx>) -> Result<CacheKey> {
         match &ctx.errand {
             Some(errand) => Ok(crate::cache::storage::key(errand.destination.clone())),
             None => Error::e_explain(ErrorType::InternalError, "a key for what is no fetch"),
@@ -131,7 +132,7 @@ impl ProxyHttp for Edge {
     }
 
     // Which server?
-    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Box<Ctx>) -> Result<Box<HttpPeer>> {
         origin::pick(ctx)
     }
 
@@ -140,7 +141,7 @@ impl ProxyHttp for Edge {
         &self,
         _: &mut Session,
         _: &HttpPeer,
-        ctx: &mut Ctx,
+        ctx: &mut Box<Ctx>,
         mut error: Box<Error>,
     ) -> Box<Error> {
         origin::failed(self, ctx, &mut error, true);
@@ -154,7 +155,7 @@ impl ProxyHttp for Edge {
         _peer: &HttpPeer,
         _fd: std::os::fd::RawFd,
         _digest: Option<&Digest>,
-        ctx: &mut Ctx,
+        ctx: &mut Box<Ctx>,
     ) -> Result<()> {
         origin::connected(ctx, reused);
         Ok(())
@@ -165,7 +166,7 @@ impl ProxyHttp for Edge {
         &self,
         session: &mut Session,
         request: &mut RequestHeader,
-        ctx: &mut Ctx,
+        ctx: &mut Box<Ctx>,
     ) -> Result<()> {
         origin::request(session, ctx, request)
     }
@@ -176,7 +177,7 @@ impl ProxyHttp for Edge {
         _session: &mut Session,
         body: &mut Option<Bytes>,
         _end: bool,
-        ctx: &mut Ctx,
+        ctx: &mut Box<Ctx>,
     ) -> Result<()> {
         ctx.bytes_in += body.as_ref().map_or(0, |b| b.len() as u64);
         match ctx.cause() {
@@ -193,7 +194,7 @@ impl ProxyHttp for Edge {
         _peer: &HttpPeer,
         session: &mut Session,
         mut error: Box<Error>,
-        ctx: &mut Ctx,
+        ctx: &mut Box<Ctx>,
         _reused: bool,
     ) -> Box<Error> {
         let idempotent = session.req_header().method.is_idempotent();
@@ -207,7 +208,7 @@ impl ProxyHttp for Edge {
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        ctx: &mut Ctx,
+        ctx: &mut Box<Ctx>,
     ) -> Result<()> {
         origin::response(self, session, ctx, response);
         Ok(())
@@ -218,7 +219,7 @@ impl ProxyHttp for Edge {
         &self,
         session: &Session,
         response: &ResponseHeader,
-        ctx: &mut Ctx,
+        ctx: &mut Box<Ctx>,
     ) -> Result<RespCacheable> {
         let (Some(errand), Some((_, arrival, _))) = (&ctx.errand, ctx.cause()) else {
             return Ok(RespCacheable::Uncacheable(NoCacheReason::NeverEnabled));
@@ -230,11 +231,11 @@ impl ProxyHttp for Edge {
     }
 
     // Conditions and ranges of what is stored are ours (`part`); of a fetch nobody reads a part.
-    fn cache_not_modified_filter(&self, _: &Session, _: &ResponseHeader, _: &mut Ctx) -> Result<bool> {
+    fn cache_not_modified_filter(&self, _: &Session, _: &ResponseHeader, _: &mut Box<Ctx>) -> Result<bool> {
         Ok(false)
     }
 
-    fn range_header_filter(&self, _: &mut Session, _: &mut ResponseHeader, _: &mut Ctx) -> RangeType {
+    fn range_header_filter(&self, _: &mut Session, _: &mut ResponseHeader, _: &mut Box<Ctx>) -> RangeType {
         RangeType::None
     }
 
@@ -243,7 +244,7 @@ impl ProxyHttp for Edge {
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        ctx: &mut Ctx,
+        ctx: &mut Box<Ctx>,
     ) -> Result<()> {
         if ctx.errand.is_some() || response.status.is_informational() {
             return Ok(());
@@ -252,7 +253,7 @@ impl ProxyHttp for Edge {
     }
 
     // It went wrong for good.
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailToProxy {
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Box<Ctx>) -> FailToProxy {
         let error_code = match ctx.errand.clone() {
             Some(errand) => fetch::failed(&errand, ctx, error),
             None => fail::error(session.as_downstream_mut(), ctx, error).await,
@@ -262,16 +263,16 @@ impl ProxyHttp for Edge {
     }
 
     // Told once, at the end.
-    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Ctx) {
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Box<Ctx>) {
         finish::finish(self, session, ctx, error.is_some());
     }
 
     // The access log says what went wrong; Pingora's own lines would repeat it, for fetches several times.
-    fn suppress_error_log(&self, _session: &Session, ctx: &Ctx, _error: &Error) -> bool {
+    fn suppress_error_log(&self, _session: &Session, ctx: &Box<Ctx>, _error: &Error) -> bool {
         ctx.errand.is_some() || ctx.gone
     }
 
-    fn suppress_proxy_warn_log(&self, _: &Session, _: &Ctx, _: &Error, _: ProxyWarnLogContext) -> bool {
+    fn suppress_proxy_warn_log(&self, _: &Session, _: &Box<Ctx>, _: &Error, _: ProxyWarnLogContext) -> bool {
         true
     }
 }

@@ -55,6 +55,7 @@ pub fn failed(edge: &Edge, ctx: &mut Ctx, error: &mut Error, replayable: bool) {
         return;
     };
     ctx.origin.failure = Some(failure);
+    complain(edge, ctx, failure, error);
     count(edge, ctx, false);
     let tries = ctx.cause().map_or(1, |(plan, ..)| plan.limits.tries);
     let reused = ctx.origin.reused;
@@ -67,6 +68,15 @@ pub fn failed(edge: &Edge, ctx: &mut Ctx, error: &mut Error, replayable: bool) {
         Retry::No => false,
     };
     error.set_retry(again);
+}
+
+/// The access log tells the client's side of it; why a server failed is told here, once a second.
+fn complain(edge: &Edge, ctx: &Ctx, failure: Failure, error: &Error) {
+    let Some(held) = edge.state.origin_errors.pass(unix_time().as_secs()) else { return };
+    let cluster = cluster(ctx).map_or("", |cluster| cluster.name());
+    let server = ctx.origin.server.as_ref().map_or("", |server| &server.name);
+    let more = if held > 0 { format!(" ({held} more since the last of these lines)") } else { String::new() };
+    log::warn!("upstream {cluster}: {server}: {}: {error}{more}", failure.as_str());
 }
 
 /// Counts the try that has just ended.

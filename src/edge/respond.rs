@@ -126,7 +126,8 @@ fn header(s: &ServerSession, ctx: &Ctx, head: &StoredHead, part: &Part) -> Resul
         Part::One(_) | Part::Many(_) => 206,
         Part::Whole | Part::Later(_) => head.status,
     };
-    let mut header = ResponseHeader::build(status, Some(16))?;
+    // Names are written in their usual spelling; keeping the origin's would cost as much as all the rest.
+    let mut header = ResponseHeader::build_no_case(status, Some(24))?;
     for (name, value) in head.shared_fields().filter(|(name, _)| belongs(part, name)) {
         header.append_header(name, value)?;
     }

@@ -19,6 +19,7 @@ use pingora::protocols::http::{HttpTask, ServerSession};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Whether the client has its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,7 +194,7 @@ fn send_out(
         arrival: arrival.clone(),
         destination: Destination { cache: edge.state.cache.clone(), fill: fill.clone() },
         refresh,
-        requested_at: unix_time().as_secs(),
+        began: Instant::now(),
         report: Default::default(),
     });
     let handle = fetch::start(&spawner, session.as_downstream_mut(), errand.clone());
@@ -229,6 +230,9 @@ async fn lead(
         }
     };
     adopt(ctx, &errand.report.lock().clone());
+    if let Some(why) = errand.destination.fill.lost().filter(|_| verdict == Verdict::Storing) {
+        ctx.outcome.stored = Some(Stored::No(why));
+    }
     step
 }
 
@@ -421,7 +425,9 @@ fn broken(handle: &mut SubrequestHandle) -> Box<Error> {
 pub fn refresh_outcome(errand: &Errand) -> Outcome {
     let mut outcome = Outcome::new(Transport::Refresh, Kind::Miss, Reason::Miss(MissWhy::Expired));
     match errand.destination.fill.progress().verdict {
-        Verdict::Storing => outcome.stored = Some(Stored::Yes),
+        Verdict::Storing => {
+            outcome.stored = Some(errand.destination.fill.lost().map_or(Stored::Yes, Stored::No))
+        }
         Verdict::Revalidated => (outcome.kind, outcome.stored) = (Kind::Revalidated, Some(Stored::Yes)),
         Verdict::NotStored(why) => outcome.stored = Some(Stored::No(why)),
         Verdict::Failed(failure) => outcome.reason = Reason::Stale(failure.why),

@@ -209,7 +209,7 @@ async fn large(
 }
 
 fn header(object: &Object, outcome: &Outcome, arrival: &Arrival) -> Result<ResponseHeader> {
-    let mut header = ResponseHeader::build_no_case(object.head.status, Some(16))?;
+    let mut header = ResponseHeader::build_no_case(object.head.status, Some(24))?;
     for (name, value) in object.head.shared_fields() {
         header.append_header(name, value)?;
     }

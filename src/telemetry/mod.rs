@@ -20,6 +20,7 @@ mod request_id;
 mod route_metrics;
 mod server_metrics;
 mod table;
+mod throttle;
 mod timestamp;
 
 pub use access_log::{AccessLog, Format, UnknownFormat};
@@ -31,3 +32,4 @@ pub use request_id::RequestId;
 pub use route_metrics::RouteMetrics;
 pub use server_metrics::ServerMetrics;
 pub use table::{Row, Shape, TABLE};
+pub use throttle::Throttle;

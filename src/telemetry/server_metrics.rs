@@ -13,8 +13,6 @@ pub struct ServerMetrics {
     pub up: IntGauge,
     /// Connections that carry a request now.
     pub active: IntGauge,
-    /// Connections kept open for the next request.
-    pub idle: IntGauge,
 }
 
 impl ServerMetrics {
@@ -23,7 +21,7 @@ impl ServerMetrics {
         let state = |state| families.upstream_connections.with_label_values(&[upstream, server, state]);
         // `up` stays as it is: a reload resolves the handle of a server again, and that heals nothing.
         let up = families.upstream_up.with_label_values(&[upstream, server]);
-        Self { ok: result(OK), error: result(ERROR), up, active: state(ACTIVE), idle: state(IDLE) }
+        Self { ok: result(OK), error: result(ERROR), up, active: state(ACTIVE) }
     }
 
     /// Removes every series of the server. One that is already gone is no error.
@@ -32,16 +30,13 @@ impl ServerMetrics {
         for result in [OK, ERROR] {
             let _ = families.upstream_requests.remove_label_values(&[upstream, server, result]);
         }
-        for state in [ACTIVE, IDLE] {
-            let _ = families.upstream_connections.remove_label_values(&[upstream, server, state]);
-        }
+        let _ = families.upstream_connections.remove_label_values(&[upstream, server, ACTIVE]);
     }
 }
 
 const OK: &str = "ok";
 const ERROR: &str = "error";
 const ACTIVE: &str = "active";
-const IDLE: &str = "idle";
 
 #[cfg(test)]
 mod tests {
@@ -54,14 +49,14 @@ mod tests {
         server.ok.inc();
         server.error.inc_by(2);
         server.up.set(0);
-        server.idle.set(3);
+        server.active.set(3);
         metrics.upstream_duration("app").observe(0.02);
         let text = metrics.encode();
         for line in [
             "foreland_upstream_requests_total{result=\"ok\",server=\"10.0.0.1:8080\",upstream=\"app\"} 1\n",
             "foreland_upstream_requests_total{result=\"error\",server=\"10.0.0.1:8080\",upstream=\"app\"} 2\n",
             "foreland_upstream_up{server=\"10.0.0.1:8080\",upstream=\"app\"} 0\n",
-            "foreland_upstream_connections{server=\"10.0.0.1:8080\",state=\"idle\",upstream=\"app\"} 3\n",
+            "foreland_upstream_connections{server=\"10.0.0.1:8080\",state=\"active\",upstream=\"app\"} 3\n",
             "foreland_upstream_duration_seconds_count{upstream=\"app\"} 1\n",
         ] {
             assert!(text.contains(line), "{line} in {text}");

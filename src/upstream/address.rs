@@ -65,13 +65,15 @@ pub enum AddressError {
     Host(String),
     #[error("put brackets around an IPv6 address: `[{0}]:80`")]
     Ipv6(String),
-    #[error("a server has no path, query or fragment: write `{0}`; rewrite paths in the route")]
+    #[error("a server has no path, query or fragment: write `{0}`")]
     Path(String),
     #[error("`{0}` is not a port: write 1 to 65535")]
     Port(String),
     #[error("`{0}://` is not supported: write `http://` or `https://`")]
     Scheme(String),
-    #[error("a server takes no user name or password: send `Authorization` from the route")]
+    #[error(
+        "a server takes no user name or password: requests keep the `Authorization` that their clients send"
+    )]
     UserInfo,
 }
 

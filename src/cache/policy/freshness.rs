@@ -70,7 +70,10 @@ fn shareable_with_credentials(cc: &CacheControl) -> bool {
 /// RFC 9111 §4.2.3: `corrected_initial_age`.
 fn initial_age(exchange: &Exchange<'_>) -> u32 {
     let (earliest_date, _) = dates(exchange);
+    // Date has whole seconds: one second of apparent age may be none, and taking it for one would make every second
+    // response with max-age=1 stale on arrival.
     let apparent_age = exchange.received_at.saturating_sub(earliest_date);
+    let apparent_age = if apparent_age == 1 { 0 } else { apparent_age };
     let response_delay = exchange.received_at.saturating_sub(exchange.requested_at);
     let corrected_age_value = age_value(exchange).saturating_add(response_delay);
     clamp(apparent_age.max(corrected_age_value))

@@ -82,6 +82,7 @@ pub struct Fill {
     doomed: AtomicBool,
     head: OnceLock<StoredHead>,
     resolved: OnceLock<Arc<Object>>,
+    lost: OnceLock<NotStored>,
     bytes: RwLock<Kept>,
     readers: Mutex<Vec<Arc<AtomicU64>>>,
     room: Notify,
@@ -154,6 +155,7 @@ impl Fill {
             doomed: AtomicBool::new(false),
             head: OnceLock::new(),
             resolved: OnceLock::new(),
+            lost: OnceLock::new(),
             bytes: RwLock::default(),
             readers: Mutex::default(),
             room: Notify::new(),
@@ -174,6 +176,16 @@ impl Fill {
     /// The finished or confirmed object.
     pub fn resolved(&self) -> Option<&Arc<Object>> {
         self.resolved.get()
+    }
+
+    /// Why the response was not kept although it might have been, once that is known.
+    pub fn lost(&self) -> Option<NotStored> {
+        self.lost.get().copied()
+    }
+
+    /// The response is not kept after all.
+    pub fn lose(&self, why: NotStored) {
+        let _ = self.lost.set(why);
     }
 
     /// A purge came by: what this fill brings must not be stored.
@@ -361,6 +373,7 @@ impl FillWriter {
 impl Drop for FillWriter {
     fn drop(&mut self) {
         if !self.finished {
+            self.fill.lose(NotStored::Incomplete);
             self.fill.progress.send_modify(|p| p.end = End::Aborted);
         }
     }
