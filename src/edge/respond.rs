@@ -132,7 +132,7 @@ fn header(s: &ServerSession, ctx: &Ctx, head: &StoredHead, part: &Part) -> Resul
         header.append_header(name, value)?;
     }
     length_fields(s, &mut header, head, part)?;
-    header.insert_header("Age", ctx.outcome.age.unwrap_or(0).to_string())?;
+    header.insert_header("Age", http::HeaderValue::from(ctx.outcome.age.unwrap_or(0)))?;
     let mut status = Vec::with_capacity(64);
     labels::cache_status(&ctx.outcome, ctx.origin.status, &mut status);
     header.append_header("Cache-Status", status)?;
@@ -182,7 +182,7 @@ fn length_fields(
     match length {
         // RFC 9110 §8.6: never with a 204.
         Some(_) if head.status == 204 => {}
-        Some(length) => header.insert_header("Content-Length", length.to_string())?,
+        Some(length) => header.insert_header("Content-Length", http::HeaderValue::from(length))?,
         None if s.req_header().version == http::Version::HTTP_11 => {
             header.insert_header("Transfer-Encoding", "chunked")?;
         }

@@ -37,12 +37,13 @@ const ROUNDS: usize = 3;
 pub async fn serve(edge: &Edge, session: &mut Session, ctx: &mut Ctx) -> Result<Served> {
     let Some(key) = key(ctx) else { return Ok(Served::Straight) };
     for _ in 0..ROUNDS {
+        let now = unix_time().as_secs();
         let found = match ctx.handoff.as_mut().and_then(|h| h.found.take()) {
             Some(found) => found,
-            None => edge.state.cache.lookup(&ask(session, &key)),
+            None => edge.state.cache.lookup(&ask_of(Fields::Map(&session.req_header().headers), &key, now)),
         };
         let step = match found {
-            Found::Hit(object) => object_as(session, ctx, object, Kind::Hit, Reason::None).await?,
+            Found::Hit(object) => object_as(session, ctx, object, Kind::Hit, Reason::None, now).await?,
             Found::Filling(reader) => {
                 became(ctx, Kind::Collapsed, Reason::Miss(MissWhy::Absent));
                 fill(session, ctx, reader).await?
@@ -108,9 +109,10 @@ async fn object_as(
     object: Arc<Object>,
     kind: Kind,
     reason: Reason,
+    now: u64,
 ) -> Result<Step> {
     became(ctx, kind, reason);
-    respond::send(session.as_downstream_mut(), ctx, Source::Stored(object), unix_time().as_secs()).await?;
+    respond::send(session.as_downstream_mut(), ctx, Source::Stored(object), now).await?;
     Ok(Step::Done)
 }
 
@@ -133,7 +135,7 @@ async fn stale(
     {
         drop(send_out(edge, session, ctx, reader.fill(), true)?);
     }
-    object_as(session, ctx, object, Kind::Stale, Reason::Stale(why)).await
+    object_as(session, ctx, object, Kind::Stale, Reason::Stale(why), unix_time().as_secs()).await
 }
 
 async fn miss(
@@ -158,7 +160,9 @@ async fn miss(
         return Ok(Step::Done);
     }
     match edge.state.cache.fetch(&asked, object.clone()) {
-        Fetch::Ready(object) => object_as(session, ctx, object, Kind::Collapsed, Reason::Miss(why)).await,
+        Fetch::Ready(object) => {
+            object_as(session, ctx, object, Kind::Collapsed, Reason::Miss(why), unix_time().as_secs()).await
+        }
         Fetch::Crowded => {
             became(ctx, Kind::Answer, Reason::Refused(Refused::Overloaded));
             fail::answer(session.as_downstream_mut(), ctx, 503, "too many requests wait for this already")
@@ -310,7 +314,7 @@ async fn shared(
     match reader.fill().resolved().cloned() {
         Some(object) if verdict == Verdict::Revalidated => {
             let (kind, reason) = (ctx.outcome.kind, ctx.outcome.reason);
-            object_as(session, ctx, object, kind, reason).await
+            object_as(session, ctx, object, kind, reason, unix_time().as_secs()).await
         }
         _ => fill(session, ctx, reader).await,
     }
@@ -326,7 +330,7 @@ async fn failed(
     let now = unix_time().as_secs();
     if let Some(object) = object.filter(|o| policy::may_serve_on_error(&o.head.times, now)) {
         ctx.origin.status = (failure.why == StaleWhy::Origin5xx).then_some(failure.status);
-        return object_as(session, ctx, object, Kind::Stale, Reason::Stale(failure.why)).await;
+        return object_as(session, ctx, object, Kind::Stale, Reason::Stale(failure.why), now).await;
     }
     fail::answer(session.as_downstream_mut(), ctx, failure.status, fail::origin_detail(failure.status))
         .await?;

@@ -115,6 +115,7 @@ mod tests {
     use crate::verdict::NotStored;
 
     const MINUTE_LATER: &str = "Sun, 06 Nov 1994 08:50:37 GMT";
+    const SECOND_EARLIER: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
     const MINUTE_EARLIER: &str = "Sun, 06 Nov 1994 08:48:37 GMT";
 
     type Found = Result<(u32, LifetimeSource), NotStored>;
@@ -148,6 +149,8 @@ mod tests {
     }
 
     rows! {
+        // RFC 9111 §4.2.3
+        one_second_of_apparent_age_may_be_rounding: initial_age(&[("date", SECOND_EARLIER)]) => Ok(0);
         // RFC 9111 §4.2.1
         s_maxage_beats_max_age: lifetime("max-age=60, s-maxage=10") => Ok((10, SMaxage));
         max_age_beats_expires:

@@ -40,6 +40,10 @@ pub enum Reuse {
 
 /// Reads the request's wishes once.
 pub fn request_directives(fields: Fields<'_>) -> RequestDirectives {
+    // Most requests say nothing.
+    if !fields.has("cache-control") && !fields.has("pragma") {
+        return RequestDirectives::default();
+    }
     let cc = cache_control::parse(fields.all("cache-control"));
     RequestDirectives {
         // RFC 9111 §5.4: Pragma counts only where Cache-Control is absent.
