@@ -8,7 +8,7 @@ use crate::http::request::Scheme;
 use crate::listen::{Connections, Door, accept};
 use crate::net::{self, ListenAddress};
 use crate::plan::{Limits, Listener, Plan, Route};
-use crate::state::State;
+use crate::state::{ORPHANS, State};
 use crate::telemetry::{AccessLog, Metrics, Throttle};
 use crate::upstream::{Cluster, Observer, ServerAddress, Settings as UpstreamSettings, UpstreamError};
 use arc_swap::ArcSwap;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// Descriptors that are not clients: listeners, logs, the runtime's own.
 const RESERVED_DESCRIPTORS: u64 = 128;
@@ -110,6 +110,7 @@ impl Server {
             cache,
             metrics: metrics.clone(),
             log: setup.log,
+            orphans: Arc::new(Semaphore::new(ORPHANS)),
             origin_errors: Throttle::default(),
         });
         let edge = Arc::new(Edge { plan: Arc::new(ArcSwap::from_pointee(plan)), state });

@@ -3,6 +3,11 @@
 use crate::cache::Cache;
 use crate::telemetry::{AccessLog, Metrics, Throttle};
 use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// Fetches that may go on although every client that asked has left: enough for impatient people before a slow origin,
+/// too few to be a weapon against it.
+pub const ORPHANS: usize = 256;
 
 /// Shared by everything that serves.
 pub struct State {
@@ -12,6 +17,8 @@ pub struct State {
     pub metrics: Arc<Metrics>,
     /// One line per request.
     pub log: AccessLog,
+    /// Places for fetches that no client waits for any more.
+    pub orphans: Arc<Semaphore>,
     /// Complaints about origins, one a second.
     pub origin_errors: Throttle,
 }

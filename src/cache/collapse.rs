@@ -12,6 +12,9 @@ use std::sync::Arc;
 /// Independent locks; a power of two.
 const SHARDS: usize = 64;
 
+/// Fetches of one resource at once: each is looked at by every request for it.
+const MAX_FETCHES: usize = 64;
+
 type Shard = Mutex<HashMap<u128, SmallVec<[Arc<Fill>; 2]>>>;
 
 /// Every fetch whose response can still be shared.
@@ -25,6 +28,8 @@ pub enum Joined {
     Lead(Arc<Fill>),
     /// Somebody does: read along.
     Follow(Arc<Fill>),
+    /// So many variants of it are being fetched that one more is not worth looking for.
+    Crowded,
 }
 
 impl Default for Flights {
@@ -57,6 +62,9 @@ impl Flights {
         let fills = shard.entry(key.hash).or_default();
         if let Some(fill) = fills.iter().rev().find(|f| f.key == *key && wanted(f)) {
             return Ok(Joined::Follow(fill.clone()));
+        }
+        if fills.len() >= MAX_FETCHES {
+            return Ok(Joined::Crowded);
         }
         let empty = fills.is_empty();
         let Some(found) = again() else {

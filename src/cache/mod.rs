@@ -31,6 +31,9 @@ use store::ram::Ram;
 /// Shards of the RAM tier.
 const SHARDS: usize = 64;
 
+/// Variants of one resource: more languages and encodings than any site has, fewer than User-Agents.
+const MAX_VARIANTS: usize = 64;
+
 /// How the cache behaves where the origin is silent.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -87,7 +90,7 @@ pub enum Fetch {
     Follow(FillReader),
     /// It has just ended; this is fresh.
     Ready(Arc<Object>),
-    /// Too many wait already.
+    /// Too many wait or fetch already: ask for yourself.
     Crowded,
 }
 
@@ -182,13 +185,19 @@ impl Cache {
             ask.key,
             |fill| is_streaming(fill, ask) || is_pending(fill, ask, guess.as_ref()),
             || self.fresh(ask),
-            || Fill::new(ask.key.clone(), ask.with_credentials, guess.clone(), stale),
+            || Fill::new(ask.key.clone(), ask.with_credentials, guess.clone(), self.still_there(stale)),
         );
         match joined {
             Err(object) => Fetch::Ready(object),
+            Ok(Joined::Crowded) => Fetch::Crowded,
             Ok(Joined::Lead(fill)) => fill.read().map_or(Fetch::Crowded, Fetch::Lead),
             Ok(Joined::Follow(fill)) => fill.read().map_or(Fetch::Crowded, Fetch::Follow),
         }
+    }
+
+    /// What is to be validated, unless a purge took it away in between.
+    fn still_there(&self, stale: Option<Arc<Object>>) -> Option<Arc<Object>> {
+        stale.filter(|stale| self.ram.peek(stale.key.hash, |o| std::ptr::eq(o, &**stale)).is_some())
     }
 
     fn fresh(&self, ask: &Ask<'_>) -> Option<Arc<Object>> {
@@ -217,9 +226,11 @@ impl Cache {
 
     /// The origin has sent everything: stores it and tells the readers.
     pub fn finish(&self, fill: &Arc<Fill>, mut writer: FillWriter, now: u64) {
-        let sealed = writer.seal();
-        let stored = match sealed {
+        let stored = match writer.seal() {
+            // Purged while it came in: it must not take the place of what was fetched since.
+            Ok(_) if fill.is_doomed() => Stored::Yes,
             Ok((object, charged)) => {
+                self.make_room_for_variant(&object);
                 let replaces = object.clone();
                 let variant = replaces.head.variant.as_deref();
                 match charged.insert(object, |o| o.key == fill.key && o.is_variant(variant)) {
@@ -243,11 +254,27 @@ impl Cache {
         }
     }
 
+    /// A resource has a bounded number of variants: each is looked at by every request for it. The oldest goes.
+    fn make_room_for_variant(&self, object: &Object) {
+        let (mut count, mut oldest) = (0, None);
+        self.ram.peek(object.key.hash, |o| {
+            if o.key == object.key && !o.is_variant(object.head.variant.as_deref()) {
+                count += 1;
+                oldest = Some(std::ptr::from_ref(o) as usize);
+            }
+            false
+        });
+        if count >= MAX_VARIANTS {
+            self.ram.remove(object.key.hash, |o| oldest == Some(std::ptr::from_ref(o) as usize));
+        }
+    }
+
     /// A purge between the start of the fetch and now wins.
     fn keep_unless_doomed(&self, fill: &Fill, object: &Arc<Object>) -> Stored {
-        self.marks.clear(&fill.key, fill.with_credentials);
         if fill.is_doomed() {
             self.ram.remove(fill.key.hash, |o| std::ptr::eq(o, &**object));
+        } else {
+            self.marks.clear(&fill.key, fill.with_credentials);
         }
         Stored::Yes
     }
@@ -257,6 +284,10 @@ impl Cache {
         let head = head.with_length(stale.body.len());
         let object = Arc::new(Object { key: fill.key.clone(), head, body: stale.body.clone() });
         let variant = object.head.variant.as_deref();
+        if fill.is_doomed() {
+            fill.confirm(object);
+            return;
+        }
         let admitted = self.ram.insert(object.clone(), |o| o.key == fill.key && o.is_variant(variant));
         if admitted.is_ok() {
             self.keep_unless_doomed(fill, &object);

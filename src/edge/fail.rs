@@ -35,6 +35,9 @@ impl Fault {
             (ErrorSource::Downstream, ErrorType::ReadTimedout) => {
                 Self::Client(408, "the request body did not arrive in time", Refused::BadRequest)
             }
+            (ErrorSource::Downstream, _) if is_malformed(error) => {
+                Self::Client(400, "the request body is malformed", Refused::BadRequest)
+            }
             (ErrorSource::Downstream, ErrorType::InvalidHTTPHeader) => {
                 Self::Client(400, "the request is malformed", Refused::BadRequest)
             }
@@ -60,6 +63,16 @@ impl Fault {
             Self::Origin(failure) => origin_detail(failure.status()),
             Self::Gone | Self::Ours => "something went wrong here",
         }
+    }
+}
+
+/// Whether the gate refused what came as a body: it says so as an I/O error, which Pingora wraps.
+fn is_malformed(error: &Error) -> bool {
+    let Some(cause) = &error.cause else { return false };
+    match (cause.downcast_ref::<std::io::Error>(), cause.downcast_ref::<Box<Error>>()) {
+        (Some(io), _) => io.kind() == std::io::ErrorKind::InvalidData,
+        (_, Some(inner)) => is_malformed(inner),
+        _ => false,
     }
 }
 

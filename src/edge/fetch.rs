@@ -14,7 +14,7 @@ use crate::cache::storage::{self, Destination};
 use crate::cache::store::fill::{Failure, Fill, Verdict};
 use crate::cache::variant;
 use crate::http::fields::Fields;
-use crate::http::request::RequestView;
+use crate::http::request::{Protocol, RequestView};
 use crate::http::{conditional, date, etag, hop_by_hop, vary};
 use crate::plan::Plan;
 use crate::upstream;
@@ -28,6 +28,7 @@ use pingora::proxy::{Session, SubrequestSpawner, subrequest};
 use pingora::{Error, Result};
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::sync::Semaphore;
 
 /// What a fetch is sent out with.
 pub struct Errand {
@@ -41,6 +42,10 @@ pub struct Errand {
     pub destination: Destination,
     /// Whether a client was served stale already, so that nobody waits for this.
     pub refresh: bool,
+    /// The protocol that request came over; a fetch itself is always written as HTTP/1.1.
+    pub protocol: Protocol,
+    /// Places for fetches that nobody waits for.
+    pub orphans: Arc<Semaphore>,
     /// When the fetch began; the request is sent a moment later.
     pub began: Instant,
     /// What the log of the one who waits will say of the origin.
@@ -72,7 +77,7 @@ struct End(Arc<Errand>);
 
 impl Drop for End {
     fn drop(&mut self) {
-        let failure = Failure { status: 502, why: StaleWhy::OriginUnreachable };
+        let failure = Failure { status: 502, why: StaleWhy::OriginUnreachable, shared: false };
         self.0.destination.cache.end(self.0.fill(), failure);
     }
 }
@@ -84,6 +89,7 @@ pub fn start(
     s: &mut ServerSession,
     errand: Arc<Errand>,
 ) -> Result<SubrequestHandle> {
+    let end = End(errand.clone());
     let was = s.req_header().version;
     let had_host = s.req_header().headers.contains_key("host");
     // Pingora writes the head of a subrequest in the client's version and cannot read `HTTP/2` back.
@@ -103,12 +109,26 @@ pub fn start(
             s.req_header_mut().remove_header("host");
         }
     }
-    let end = End(errand);
+    let orphans = errand.orphans.clone();
     tokio::spawn(async move {
-        let _end = end;
-        prepared.run().await;
+        tokio::select! {
+            () = prepared.run() => {}
+            () = surplus(end.0.fill(), &orphans) => {}
+        }
+        drop(end);
     });
     Ok(handle)
+}
+
+/// Ready once a fetch that nobody waits for is one too many: a client that asks and leaves, again and again, must not
+/// keep an origin busy with what nobody will read.
+async fn surplus(fill: &Fill, orphans: &Arc<Semaphore>) {
+    fill.orphaned().await;
+    if let Ok(place) = orphans.clone().try_acquire_owned() {
+        // It may go on; its place is taken until it ends.
+        std::future::pending::<()>().await;
+        drop(place);
+    }
 }
 
 /// The errand of a subrequest; `None` for a client's request.
@@ -121,6 +141,8 @@ pub fn errand(session: &Session) -> Option<Arc<Errand>> {
 /// something to confirm. Pingora has taken out the client's own conditions and range, and made HEAD a GET.
 pub fn ask(errand: &Errand, request: &mut RequestHeader) -> Result<()> {
     headers::normalise_accept_encoding(request)?;
+    // It has no body to be asked for.
+    request.remove_header("expect");
     let Some(stale) = &errand.fill().stale else { return Ok(()) };
     if let Some(tag) = stale.head.first("etag") {
         request.insert_header("If-None-Match", tag)?;
@@ -140,7 +162,7 @@ pub fn first_look(edge: &Edge, errand: &Errand, view: &RequestView<'_>, response
     if status == 304 {
         confirm(edge, errand, view, stale, response, now);
     } else if response.status.is_server_error() && policy::may_serve_on_error(&stale.head.times, now) {
-        let failure = Failure { status, why: StaleWhy::Origin5xx };
+        let failure = Failure { status, why: StaleWhy::Origin5xx, shared: false };
         errand.destination.cache.end(errand.fill(), failure);
     }
 }
@@ -260,8 +282,11 @@ fn head(
     let response = ResponseView { status, fields: Fields::Map(&map) };
     let exchange = Exchange { request: &request, response: &response, requested_at, received_at: now };
     let life = policy::storable(&exchange, &edge.state.cache.settings().policy)?;
+    let encoded = response.fields.has("content-encoding");
     let variant = match vary::parse(response.fields.all("vary")) {
         vary::Vary::Names(names) => Some(variant(&names, request.fields)),
+        // An origin that compresses and does not say so: whoever cannot read it must not get it.
+        vary::Vary::None if encoded => Some(variant(&["accept-encoding".into()], request.fields)),
         vary::Vary::None => None,
         vary::Vary::Star => return Err(NotStored::VaryStar),
     };
@@ -294,7 +319,10 @@ pub fn failed(errand: &Errand, ctx: &Ctx, error: &Error) -> u16 {
         Some(upstream::Failure::Timeout | upstream::Failure::ConnectTimeout) => StaleWhy::OriginTimeout,
         _ => StaleWhy::OriginUnreachable,
     };
-    errand.destination.cache.end(errand.fill(), Failure { status, why });
+    // Before anything was sent, and where the origin is merely slow, the next request would fare no better; a reset may
+    // be the answer to this very request.
+    let shared = matches!(fault, Fault::Origin(failure) if failure.is_general());
+    errand.destination.cache.end(errand.fill(), Failure { status, why, shared });
     status
 }
 

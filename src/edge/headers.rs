@@ -16,11 +16,28 @@ pub const VIA: &str = "1.1 foreland";
 ///
 /// What the client sent under these names is replaced: it is not trusted, and an origin that believes it can be
 /// told any address.
-pub fn to_origin(request: &mut RequestHeader, view: &RequestView<'_>, arrival: &Arrival) -> Result<()> {
+pub fn to_origin(
+    request: &mut RequestHeader,
+    view: &RequestView<'_>,
+    arrival: &Arrival,
+    server: &str,
+) -> Result<()> {
     let (scheme, host) = (arrival.scheme.as_str(), authority(view));
+    // CGI and its heirs cannot tell these from ours (nginx drops them too).
+    for name in IMITATIONS {
+        request.remove_header(name);
+    }
+    if host.is_empty() {
+        // HTTP/1.0 without a Host: HTTP/1.1, which the origin is spoken to in, needs one.
+        request.insert_header("Host", server)?;
+        request.remove_header("x-forwarded-host");
+    } else {
+        // In the spelling of the key: an origin that repeats its Host must not be able to tell two spellings apart.
+        request.insert_header("Host", &host)?;
+        request.insert_header("X-Forwarded-Host", &host)?;
+    }
     request.insert_header("X-Forwarded-For", forwarded::append_forwarded_for(None, arrival.client))?;
     request.insert_header("X-Forwarded-Proto", scheme)?;
-    request.insert_header("X-Forwarded-Host", &host)?;
     request.insert_header("X-Real-IP", arrival.client.to_canonical().to_string())?;
     request.insert_header("Forwarded", forwarded::element(arrival.client, &host, scheme))?;
     request.insert_header("X-Request-Id", arrival.id.as_str())?;
@@ -33,13 +50,20 @@ pub fn to_origin(request: &mut RequestHeader, view: &RequestView<'_>, arrival: &
     Ok(())
 }
 
-/// Host, with the port if it is not the scheme's own.
+/// Fields that some origins read as those that we write.
+const IMITATIONS: [&str; 6] = [
+    "x_forwarded_for",
+    "x_forwarded_proto",
+    "x_forwarded_host",
+    "x_real_ip",
+    "x_request_id",
+    "x_forwarded_port",
+];
+
+/// Host in lower case, with the port if it is not the scheme's own.
 fn authority(view: &RequestView<'_>) -> String {
-    if view.port == view.scheme.default_port() {
-        view.host.to_owned()
-    } else {
-        format!("{}:{}", view.host, view.port)
-    }
+    let host = view.host.to_ascii_lowercase();
+    if view.port == view.scheme.default_port() { host } else { format!("{host}:{}", view.port) }
 }
 
 /// A fetch asks in one spelling for what all its readers may take, so that one variant serves them all.

@@ -95,7 +95,9 @@ pub fn count(edge: &Edge, ctx: &mut Ctx, ok: bool) {
 pub fn request(session: &Session, ctx: &mut Ctx, request: &mut RequestHeader) -> Result<()> {
     if let Some((_, arrival, _)) = ctx.cause() {
         if let Ok(view) = view::of(session.req_header(), arrival.scheme, arrival.client) {
-            headers::to_origin(request, &view, arrival)?;
+            let server = ctx.origin.server.as_ref().map_or("", |server| &server.name);
+            let protocol = ctx.errand.as_ref().map_or(view.protocol, |errand| errand.protocol);
+            headers::to_origin(request, &RequestView { protocol, ..view }, arrival, server)?;
         }
         if let Some(errand) = &ctx.errand {
             fetch::ask(errand, request)?;
@@ -153,7 +155,10 @@ fn is_storable(edge: &Edge, view: &RequestView<'_>, status: u16, fields: Fields<
     let request = RequestView { method: "GET", ..*view };
     let response = ResponseView { status, fields };
     let exchange = Exchange { request: &request, response: &response, requested_at: now, received_at: now };
-    policy::storable(&exchange, &edge.state.cache.settings().policy).is_ok()
+    let length =
+        fields.first("content-length").and_then(|v| std::str::from_utf8(v).ok()?.parse::<u64>().ok());
+    length.is_none_or(|length| length <= edge.state.cache.max_object())
+        && policy::storable(&exchange, &edge.state.cache.settings().policy).is_ok()
 }
 
 /// What a request is called whose decision says that the cache is left out.

@@ -5,7 +5,7 @@ use super::labels;
 use super::part::{self, Part};
 use crate::cache::object::{Object, StoredHead};
 use crate::cache::policy;
-use crate::cache::store::fill::{FillReader, Piece};
+use crate::cache::store::fill::{End, FillReader, Piece};
 use crate::http::fields::Fields;
 use crate::http::multipart::Multipart;
 use crate::http::range::{self, ByteRange, RangeSet};
@@ -99,10 +99,10 @@ async fn later(
         progress = reader.reached(needed) => progress,
         idle = s.read_body_or_idle(true) => return Err(left(idle)),
     };
-    let complete = progress.end != crate::cache::store::fill::End::Open;
-    Ok(match closed {
-        _ if complete => part::resolve(set, head, Some(progress.len)),
-        Some(range) if progress.len >= range.end => Part::One(range),
+    Ok(match (closed, progress.end) {
+        (_, End::Complete) => part::resolve(set, head, Some(progress.len)),
+        (Some(range), _) if progress.len >= range.end => Part::One(range),
+        (_, End::Aborted) => return Err(cut()),
         // It has grown too large to keep: nothing may be skipped any more.
         _ => Part::Whole,
     })

@@ -3,7 +3,7 @@
 use super::ctx::{Ctx, unix_time};
 use super::fetch::{self, Errand, Report};
 use super::respond::{self, Source, left};
-use super::{Edge, fail, headers, labels};
+use super::{Edge, fail, headers, labels, view};
 use crate::cache::object::Object;
 use crate::cache::policy;
 use crate::cache::storage::Destination;
@@ -11,7 +11,7 @@ use crate::cache::store::fill::{Failure, Fill, FillReader, Verdict};
 use crate::cache::{Ask, Fetch, Found, may_share};
 use crate::http::fields::Fields;
 use crate::verdict::{
-    BypassWhy, CacheUse, Key, Kind, MissWhy, NotStored, Outcome, Reason, Refused, StaleWhy, Stored, Transport,
+    BypassWhy, CacheUse, Key, Kind, MissWhy, NotStored, Outcome, Reason, StaleWhy, Stored, Transport,
 };
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::subrequest::server::SubrequestHandle;
@@ -133,7 +133,8 @@ async fn stale(
     if why == StaleWhy::Revalidating
         && let Fetch::Lead(reader) = edge.state.cache.fetch(&ask(session, key), Some(object.clone()))
     {
-        drop(send_out(edge, session, ctx, reader.fill(), true)?);
+        // The client is served whatever becomes of the refresh.
+        drop(send_out(edge, session, ctx, reader.fill(), true));
     }
     object_as(session, ctx, object, Kind::Stale, Reason::Stale(why), unix_time().as_secs()).await
 }
@@ -164,10 +165,8 @@ async fn miss(
             object_as(session, ctx, object, Kind::Collapsed, Reason::Miss(why), unix_time().as_secs()).await
         }
         Fetch::Crowded => {
-            became(ctx, Kind::Answer, Reason::Refused(Refused::Overloaded));
-            fail::answer(session.as_downstream_mut(), ctx, 503, "too many requests wait for this already")
-                .await?;
-            Ok(Step::Done)
+            became(ctx, Kind::Miss, Reason::Miss(why));
+            Ok(Step::Straight)
         }
         Fetch::Lead(reader) => {
             became(ctx, Kind::Miss, Reason::Miss(why));
@@ -190,6 +189,8 @@ fn send_out(
 ) -> Result<(Arc<Errand>, SubrequestHandle)> {
     let (Some((plan, arrival, route)), Some(spawner)) = (ctx.cause(), session.subrequest_spawner.take())
     else {
+        let failure = Failure { status: 500, why: StaleWhy::OriginUnreachable, shared: false };
+        edge.state.cache.end(fill, failure);
         return Error::e_explain(ErrorType::InternalError, "a fetch without a cause");
     };
     let errand = Arc::new(Errand {
@@ -198,6 +199,8 @@ fn send_out(
         arrival: arrival.clone(),
         destination: Destination { cache: edge.state.cache.clone(), fill: fill.clone() },
         refresh,
+        protocol: view::protocol(session.req_header()),
+        orphans: edge.state.orphans.clone(),
         began: Instant::now(),
         report: Default::default(),
     });
@@ -292,6 +295,8 @@ async fn follow(
             ctx.outcome.stored = Some(Stored::No(why));
             Ok(Step::Straight)
         }
+        // What went wrong may be the other request's own doing: ask again, and perhaps lead.
+        Ok(Verdict::Failed(failure)) if !failure.shared && !covers(object.as_deref()) => Ok(Step::Again),
         Ok(verdict) => shared(session, ctx, key, reader, verdict, object).await,
     }
 }
@@ -318,6 +323,11 @@ async fn shared(
         }
         _ => fill(session, ctx, reader).await,
     }
+}
+
+/// Whether something stale may stand in for a failed origin.
+fn covers(object: Option<&Object>) -> bool {
+    object.is_some_and(|o| policy::may_serve_on_error(&o.head.times, unix_time().as_secs()))
 }
 
 /// The origin failed: something stale if policy allows (RFC 5861 §4), an error page otherwise.
@@ -396,9 +406,16 @@ async fn relay(
         }
         Some(HttpTask::Done) => true,
         Some(HttpTask::Failed(error)) => return Err(error),
+        // A fetch asks for no change of protocol.
+        Some(HttpTask::Header(header, _)) if header.status == http::StatusCode::SWITCHING_PROTOCOLS => {
+            return Err(broken(handle));
+        }
         Some(_) => false,
         None => return Err(broken(handle)),
     };
+    if end && s.response_written().is_none_or(|head| head.status.is_informational()) {
+        return Err(broken(handle));
+    }
     Ok(if end { Relay::End } else { Relay::More })
 }
 

@@ -6,6 +6,7 @@
 
 use super::fields::Fields;
 use super::request::{Framing, Protocol, RequestView, Scheme};
+use super::{clean, list};
 use crate::verdict::Refused;
 use httparse::Header;
 use std::mem::MaybeUninit;
@@ -77,8 +78,10 @@ pub struct Head<'h, 'b> {
     pub framing: Framing,
     /// Whether the connection may be used again after this request (RFC 9112 §9.3).
     pub keep_alive: bool,
-    /// Whether it asks to change protocol.
+    /// Whether it asks to change to WebSocket, the one protocol that is passed through.
     pub upgrade: bool,
+    /// Whether it must be written anew before anybody else reads it; see [`super::clean`].
+    pub odd: bool,
 }
 
 impl<'h, 'b> Head<'h, 'b> {
@@ -172,8 +175,18 @@ struct Seen<'b> {
     close: bool,
     keep_alive: bool,
     connection_upgrade: bool,
-    upgrade: bool,
-    settings: bool,
+    upgrade: Upgrade,
+    nominates: bool,
+}
+
+/// What the Upgrade fields ask for.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Upgrade {
+    #[default]
+    Nothing,
+    WebSocket,
+    /// Something we do not pass on: ignored, as RFC 9110 §7.8 allows.
+    Other,
 }
 
 fn check<'h, 'b>(
@@ -193,6 +206,10 @@ fn check<'h, 'b>(
     let (authority, path_and_query) = split_target(method, target)?;
     let (host, port) = effective_host(protocol, seen.host, authority)?;
     let framing = framing(protocol, &seen)?;
+    // RFC 9110 §7.8: it needs the connection option, and is ignored in 1.0.
+    let upgrade =
+        seen.upgrade == Upgrade::WebSocket && seen.connection_upgrade && protocol == Protocol::Http11;
+    let stray_upgrade = seen.upgrade != Upgrade::Nothing && !upgrade;
     Ok(Head {
         len,
         method,
@@ -206,8 +223,11 @@ fn check<'h, 'b>(
         framing,
         // RFC 9112 §9.3: persistent by default from 1.1 on.
         keep_alive: !seen.close && (protocol == Protocol::Http11 || seen.keep_alive),
-        // RFC 9110 §7.8: ignored in 1.0; h2c by upgrade is obsolete (RFC 9113 §3.1) and never offered.
-        upgrade: seen.upgrade && seen.connection_upgrade && protocol == Protocol::Http11 && !seen.settings,
+        upgrade,
+        odd: authority.is_some()
+            || stray_upgrade
+            || seen.nominates
+            || path_and_query.bytes().any(clean::needs_encoding),
     })
 }
 
@@ -218,12 +238,13 @@ fn scan<'b>(fields: &[Header<'b>]) -> Result<Seen<'b>, Refusal> {
         match field.name.len() {
             4 if is(field, "host") => once(&mut seen.host, field, "more than one Host field")?,
             6 if is(field, "expect") => expect(field.value)?,
-            7 if is(field, "upgrade") => seen.upgrade = true,
-            10 if is(field, "connection") => connection(&mut seen, field.value),
+            7 if is(field, "upgrade") => seen.upgrade = upgrade(seen.upgrade, field.value),
+            10 if is(field, "connection") => connection(&mut seen, field.value)?,
             14 if is(field, "content-length") => {
                 once(&mut seen.length, field, "more than one Content-Length field")?;
             }
-            14 if is(field, "http2-settings") => seen.settings = true,
+            // h2c by upgrade is obsolete (RFC 9113 §3.1) and never offered.
+            14 if is(field, "http2-settings") => seen.upgrade = Upgrade::Other,
             17 if is(field, "transfer-encoding") => {
                 once(&mut seen.coding, field, "more than one Transfer-Encoding field")?;
             }
@@ -253,12 +274,27 @@ fn expect(value: &[u8]) -> Result<(), Refusal> {
     }
 }
 
-fn connection(seen: &mut Seen<'_>, value: &[u8]) {
-    for token in value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
-        seen.close |= token.eq_ignore_ascii_case(b"close");
-        seen.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
-        seen.connection_upgrade |= token.eq_ignore_ascii_case(b"upgrade");
+fn upgrade(before: Upgrade, value: &[u8]) -> Upgrade {
+    match before {
+        Upgrade::Nothing if value.eq_ignore_ascii_case(b"websocket") => Upgrade::WebSocket,
+        _ => Upgrade::Other,
     }
+}
+
+/// RFC 9110 §7.6.1: options we know, and names of fields that end here.
+fn connection(seen: &mut Seen<'_>, value: &[u8]) -> Result<(), Refusal> {
+    for token in value.split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|token| !token.is_empty()) {
+        let is = |option: &[u8]| token.eq_ignore_ascii_case(option);
+        match token {
+            _ if is(b"close") => seen.close = true,
+            _ if is(b"keep-alive") => seen.keep_alive = true,
+            _ if is(b"upgrade") => seen.connection_upgrade = true,
+            _ if is(b"te") => {}
+            _ if list::is_token(token) => seen.nominates = true,
+            _ => return Err(bad("the Connection field is malformed")),
+        }
+    }
+    Ok(())
 }
 
 /// Authority and path of the four forms of a target (RFC 9112 §3.2).

@@ -27,6 +27,9 @@ const READ: usize = 4 * 1024;
 /// A response head this long or longer is not held back.
 const HOLD: usize = 16 * 1024;
 
+/// How the head of a response begins that changes the protocol (RFC 9110 §15.2.2).
+const SWITCHING: &[u8] = b"HTTP/1.1 101";
+
 /// How much of the connection may be read.
 enum Pass {
     /// Everything: HTTP/2, or a protocol that was changed to.
@@ -46,6 +49,8 @@ pub struct Gate {
     ended: bool,
     held: Vec<u8>,
     hold: bool,
+    /// A request asked to change protocol: a 101 opens the gate for good.
+    may_change: bool,
     digest: Arc<SocketDigest>,
 }
 
@@ -71,6 +76,7 @@ impl Gate {
             ended: false,
             held: Vec::new(),
             hold: false,
+            may_change: false,
             digest: Arc::new(digest),
         }
     }
@@ -85,10 +91,10 @@ impl Gate {
         self.digest.clone()
     }
 
-    /// Lets the body of one request through. An upgrade may become anything, so it opens the gate for good.
+    /// Lets the body of one request through, and everything after a 101 if the request asks for one.
     pub fn open_for(&mut self, framing: Framing, upgrade: bool) {
+        self.may_change = upgrade;
         self.pass = match framing {
-            _ if upgrade => Pass::All,
             Framing::None => Pass::Length(0),
             Framing::Length(length) => Pass::Length(length),
             Framing::Chunked => Pass::Chunked(Tracker::new()),
@@ -165,6 +171,19 @@ impl Gate {
         Ok(())
     }
 
+    /// Reads from the connection into the reader's own buffer, no further than the body goes.
+    fn poll_straight(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Pass::Length(left) = &mut self.pass else { return Pin::new(&mut self.io).poll_read(cx, out) };
+        let most = out.remaining().min(usize::try_from(*left).unwrap_or(usize::MAX));
+        let mut part = ReadBuf::new(out.initialize_unfilled_to(most));
+        ready!(Pin::new(&mut self.io).poll_read(cx, &mut part))?;
+        let read = part.filled().len();
+        self.ended |= read == 0;
+        *left -= read as u64;
+        out.advance(read);
+        Poll::Ready(Ok(()))
+    }
+
     fn is_shut(&self) -> bool {
         match &self.pass {
             Pass::All => false,
@@ -205,8 +224,8 @@ impl AsyncRead for Gate {
             return me.poll_shut(cx);
         }
         // Bodies that need no look inside go straight to the reader.
-        if me.ahead.is_empty() && matches!(me.pass, Pass::All) {
-            return Pin::new(&mut me.io).poll_read(cx, out);
+        if me.ahead.is_empty() && !me.ended && !matches!(me.pass, Pass::Chunked(_)) {
+            return me.poll_straight(cx, out);
         }
         if me.ahead.is_empty() && (me.ended || ready!(me.poll_ahead(cx))? == 0) {
             return Poll::Ready(Ok(()));
@@ -218,6 +237,9 @@ impl AsyncRead for Gate {
 impl AsyncWrite for Gate {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         let me = &mut *self;
+        if me.may_change && data.starts_with(SWITCHING) {
+            me.pass = Pass::All;
+        }
         // The head waits for the first of the body, so that a small answer is one packet.
         if me.hold && me.held.is_empty() && data.len() < HOLD {
             me.hold = false;

@@ -8,8 +8,9 @@ use super::{Door, h2};
 use crate::cache::object::Object;
 use crate::edge::ctx::{Arrival, Handoff};
 use crate::edge::finish;
+use crate::http::clean;
 use crate::http::fields::Fields;
-use crate::http::head::{self, Head, MAX_HEAD, Refusal};
+use crate::http::head::{self, Head, Refusal};
 use crate::http::request::{Framing, Protocol, RequestView, Scheme};
 use crate::plan::{Limits, Plan};
 use crate::telemetry::{ConnectionProtocol, Entry};
@@ -32,6 +33,9 @@ use tokio::time::Instant;
 /// How an HTTP/2 connection begins (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// How long half a head is waited for once the server is being stopped.
+const HURRY: Duration = Duration::from_secs(1);
+
 /// The server is being stopped: one future for the whole connection, polled only while nothing comes.
 pub type Closing = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 
@@ -41,6 +45,8 @@ struct Connection {
     peer: SocketAddr,
     deadline: Deadline,
     closing: Closing,
+    /// Whether the server is being stopped and half a head is not waited for as usual.
+    hurried: bool,
     served: u32,
 }
 
@@ -64,7 +70,7 @@ pub async fn serve(door: Arc<Door>, io: TcpStream, peer: SocketAddr) {
     });
     let counted = door.metrics.connection(ConnectionProtocol::H1);
     let deadline = Deadline::after(limits.head_timeout);
-    let mut connection = Connection { door, peer, deadline, closing, served: 0 };
+    let mut connection = Connection { door, peer, deadline, closing, hurried: false, served: 0 };
     loop {
         match connection.request(gate).await {
             Next::Again(back) => gate = back,
@@ -159,12 +165,21 @@ impl Connection {
     }
 
     async fn more(&mut self, gate: &mut Gate, between: bool) -> Arrived {
-        let (deadline, closing) = (&mut self.deadline, &mut self.closing);
-        poll_fn(|cx| match gate.poll_ahead(cx) {
-            Poll::Ready(Ok(n)) if n > 0 => Poll::Ready(Arrived::Bytes),
-            Poll::Ready(_) => Poll::Ready(Arrived::Over),
-            Poll::Pending if between && closing.as_mut().poll(cx).is_ready() => Poll::Ready(Arrived::Over),
-            Poll::Pending => deadline.poll_passed(cx).map(|()| Arrived::Late),
+        let (deadline, closing, hurried) = (&mut self.deadline, &mut self.closing, &mut self.hurried);
+        poll_fn(|cx| {
+            match gate.poll_ahead(cx) {
+                Poll::Ready(Ok(n)) if n > 0 => return Poll::Ready(Arrived::Bytes),
+                Poll::Ready(_) => return Poll::Ready(Arrived::Over),
+                Poll::Pending => {}
+            }
+            if !*hurried && closing.as_mut().poll(cx).is_ready() {
+                if between {
+                    return Poll::Ready(Arrived::Over);
+                }
+                *hurried = true;
+                deadline.move_to(Instant::now(), HURRY);
+            }
+            deadline.poll_passed(cx).map(|()| Arrived::Late)
         })
         .await
     }
@@ -173,7 +188,19 @@ impl Connection {
     fn step(&mut self, gate: &mut Gate, arrival: &Arrival, limits: &Limits) -> Result<Option<Step>, Refusal> {
         skip_empty_lines(&mut gate.ahead);
         let mut slots = head::slots();
-        let Some(head) = head::read(&gate.ahead, &mut slots)? else { return Ok(None) };
+        let Some(mut head) = head::read(&gate.ahead, &mut slots)? else { return Ok(None) };
+        let mut clean_slots = head::slots();
+        if head.odd {
+            // Everything from here on, the key included, sees what the origin will see.
+            let clean = clean::clean(&head);
+            let rest = gate.ahead.split_off(head.len);
+            gate.ahead = clean;
+            gate.ahead.unsplit(rest);
+            head = match head::read(&gate.ahead, &mut clean_slots)? {
+                Some(head) => head,
+                None => return Ok(None),
+            };
+        }
         self.served += 1;
         let keep_alive = head.keep_alive && self.served < limits.requests && !*self.door.shutdown.borrow();
         let view = head.view(Scheme::Http, self.peer.ip());
@@ -190,11 +217,7 @@ impl Connection {
             Considered::Leave(mut handoff) => {
                 handoff.last = !keep_alive;
                 let (len, framing, upgrade) = (head.len, head.framing, head.upgrade);
-                let rewritten = head.authority.map(|authority| origin_form(&head, authority));
-                let mut whole = gate.ahead.split_to(len);
-                if let Some(rewritten) = rewritten {
-                    whole = rewritten;
-                }
+                let whole = gate.ahead.split_to(len);
                 Ok(Some(Step::Leave { head: whole, handoff, framing, upgrade }))
             }
         }
@@ -233,7 +256,14 @@ impl Connection {
         told.outcome.bytes_out = if body_from == u64::MAX { 0 } else { body_from };
         told.outcome.duration = told.arrival.started.elapsed();
         self.tell(&told);
-        if ok && keep_alive { Next::Again(gate) } else { Next::Close }
+        match (ok, keep_alive) {
+            (true, true) => Next::Again(gate),
+            (true, false) => {
+                super::refuse::linger(gate.io(), HURRY).await;
+                Next::Close
+            }
+            (false, _) => Next::Close,
+        }
     }
 
     fn tell(&self, told: &Told) {
@@ -371,24 +401,6 @@ fn connection_field(head: &Head<'_, '_>, keep_alive: bool) -> Option<&'static st
         (true, Protocol::Http10) => Some("keep-alive"),
         (true, _) => None,
     }
-}
-
-/// RFC 9112 §3.2.2: an absolute-form target names the host; the Host field that came with it is replaced.
-fn origin_form(head: &Head<'_, '_>, authority: &str) -> BytesMut {
-    let mut out = BytesMut::with_capacity(head.len + 16);
-    let version = if head.protocol == Protocol::Http10 { "1.0" } else { "1.1" };
-    out.extend_from_slice(
-        format!("{} {} HTTP/{version}\r\nHost: {authority}\r\n", head.method, head.path_and_query).as_bytes(),
-    );
-    for field in head.fields.iter().filter(|f| !f.name.eq_ignore_ascii_case("host")) {
-        out.extend_from_slice(field.name.as_bytes());
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(field.value);
-        out.extend_from_slice(b"\r\n");
-    }
-    out.extend_from_slice(b"\r\n");
-    debug_assert!(out.len() <= MAX_HEAD + 64);
-    out
 }
 
 impl Line {

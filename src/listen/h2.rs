@@ -16,7 +16,7 @@ use crate::verdict::{Kind, Outcome, Reason, Transport};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use pingora::apps::HttpServerApp;
-use pingora::http::ResponseHeader;
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{H2Accept, HttpSession, default_h2_options, handshake};
 use pingora::protocols::{Digest, Stream};
@@ -26,12 +26,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// Malformed streams before the connection is given up.
 const MALFORMED: usize = 32;
 /// A hit up to this size is answered without a task of its own: it fits the window every client opens with.
 const INLINE: u64 = 65_535;
+
+/// After a GOAWAY: how long an idle client may take to close, before it is closed.
+const GRACE: Duration = Duration::from_secs(1);
+/// How long after the last stream an answer may still be on its way to a client that reads slowly.
+const UNSENT: Duration = Duration::from_secs(5);
 
 /// What the connection does next.
 enum Event {
@@ -78,7 +84,7 @@ pub async fn serve(door: Arc<Door>, gate: Box<Gate>, peer: SocketAddr, mut closi
     let Ok(Ok(mut connection)) = shaken else { return };
     let busy = Busy::default();
     let mut idle = Deadline::after(limits.h2_idle_timeout);
-    let (mut malformed, mut stopping) = (0, false);
+    let (mut malformed, mut stopping, mut last) = (0, false, Instant::now());
     loop {
         let event = {
             let mut accept = std::pin::pin!(HttpSession::from_h2_conn(&mut connection, digest.clone()));
@@ -91,13 +97,16 @@ pub async fn serve(door: Arc<Door>, gate: Box<Gate>, peer: SocketAddr, mut closi
                 Poll::Pending if !stopping && closing.as_mut().poll(cx).is_ready() => {
                     Poll::Ready(Event::Closing)
                 }
-                Poll::Pending if stopping => Poll::Pending,
                 Poll::Pending => {
                     while idle.poll_passed(cx).is_ready() {
-                        if busy.is_idle() {
-                            return Poll::Ready(Event::Closing);
+                        let quiet = last.elapsed() > UNSENT;
+                        match (busy.is_idle(), stopping) {
+                            // It was told to go away and does not.
+                            (true, true) if quiet => return Poll::Ready(Event::Over),
+                            (true, false) => return Poll::Ready(Event::Closing),
+                            (_, true) => idle.move_to(Instant::now(), GRACE),
+                            (false, false) => idle.move_to(Instant::now(), limits.h2_idle_timeout),
                         }
-                        idle.move_to(Instant::now(), limits.h2_idle_timeout);
                     }
                     Poll::Pending
                 }
@@ -106,13 +115,15 @@ pub async fn serve(door: Arc<Door>, gate: Box<Gate>, peer: SocketAddr, mut closi
         };
         match event {
             Event::Stream(session) => {
-                idle.move_to(Instant::now(), limits.h2_idle_timeout);
+                last = Instant::now();
+                idle.move_to(last, if stopping { GRACE } else { limits.h2_idle_timeout });
                 stream_came(&door, peer, *session, &busy);
             }
             Event::Malformed if malformed < MALFORMED => malformed += 1,
             // RFC 9113 §6.8: open streams are finished, new ones refused.
             Event::Closing => {
                 stopping = true;
+                idle.move_to(Instant::now(), GRACE);
                 connection.graceful_shutdown();
             }
             Event::Over | Event::Malformed => return,
@@ -123,6 +134,7 @@ pub async fn serve(door: Arc<Door>, gate: Box<Gate>, peer: SocketAddr, mut closi
 /// One request.
 fn stream_came(door: &Arc<Door>, peer: SocketAddr, mut session: HttpSession, busy: &Busy) {
     let arrival = Arrival::now(door.listener, peer.ip(), Scheme::Http);
+    join_cookies(session.req_header_mut());
     let considered = match view::of(session.req_header(), arrival.scheme, arrival.client) {
         Ok(view) => consider(&door.edge, door.front, &view, &arrival),
         Err(refusal) => return refuse(door, session, &arrival, refusal),
@@ -149,6 +161,15 @@ fn stream_came(door: &Arc<Door>, peer: SocketAddr, mut session: HttpSession, bus
                 door.proxy.process_new_http(ServerSession::new_http2(session), &door.shutdown).await;
             });
         }
+    }
+}
+
+/// RFC 9113 §8.2.3: cookie crumbs are one field again for whoever does not speak HTTP/2.
+fn join_cookies(request: &mut RequestHeader) {
+    let crumbs: Vec<&[u8]> = request.headers.get_all("cookie").iter().map(|crumb| crumb.as_bytes()).collect();
+    if crumbs.len() > 1 {
+        let whole = crumbs.join(&b"; "[..]);
+        let _ = request.insert_header("cookie", whole);
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 /// How long a client that is turned away may take to read why.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A request that is turned away.
 pub struct Refused<'a> {
@@ -30,26 +30,29 @@ pub async fn refuse(door: &Door, io: &mut TcpStream, refused: Refused<'_>) {
     let page = page::page(refusal.status, refusal.detail, arrival.id.as_str(), None);
     let head = head(refusal.status, page.content_type, page.body.len(), arrival);
     let whole = [head.as_bytes(), page.body.as_bytes()].concat();
-    let sent = tokio::time::timeout(PATIENCE, say(io, &whole)).await;
+    let sent = tokio::time::timeout(PATIENCE, io.write_all(&whole)).await;
     let mut outcome = Outcome::new(Transport::Front, Kind::Answer, Reason::Refused(refusal.reason));
     outcome.status = refusal.status;
     outcome.bytes_out = if matches!(sent, Ok(Ok(()))) { page.body.len() as u64 } else { 0 };
     outcome.duration = arrival.started.elapsed();
     log(door, arrival, seen, &outcome);
+    linger(io, PATIENCE).await;
 }
 
-/// RFC 9112 §9.6: closing with unread bytes resets the connection and may take the page with it, so the client gets
-/// a moment to read before that.
-async fn say(io: &mut TcpStream, whole: &[u8]) -> std::io::Result<()> {
-    io.write_all(whole).await?;
-    io.shutdown().await?;
-    let mut rest = [0; 4096];
-    for _ in 0..64 {
-        if tokio::io::AsyncReadExt::read(io, &mut rest).await? == 0 {
-            break;
+/// RFC 9112 §9.6: closing with unread bytes resets the connection and may take the answer with it, so the client gets
+/// a moment to read it and to close first.
+pub async fn linger(io: &mut TcpStream, patience: Duration) {
+    let reading = async {
+        io.shutdown().await?;
+        let mut rest = [0; 4096];
+        for _ in 0..64 {
+            if tokio::io::AsyncReadExt::read(io, &mut rest).await? == 0 {
+                break;
+            }
         }
-    }
-    Ok(())
+        std::io::Result::Ok(())
+    };
+    let _ = tokio::time::timeout(patience, reading).await;
 }
 
 fn head(status: u16, content_type: &str, length: usize, arrival: &Arrival) -> String {

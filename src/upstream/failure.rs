@@ -84,6 +84,11 @@ impl Failure {
         }
     }
 
+    /// Whether any request would have failed this way: the server was not there, or did not answer in time.
+    pub fn is_general(self) -> bool {
+        matches!(self, Self::ConnectTimeout | Self::NoServer | Self::Timeout | Self::Unreachable)
+    }
+
     /// The word in metrics and logs.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -43,6 +43,8 @@ pub struct Failure {
     pub status: u16,
     /// The reason with which a stale response may be served instead.
     pub why: StaleWhy,
+    /// Whether any other request would have failed the same way: nothing of this one had reached the origin.
+    pub shared: bool,
 }
 
 /// Whether more bytes will come.
@@ -242,13 +244,33 @@ impl Fill {
     /// Joins as a reader from the first byte on. `None`: too many read already, or the first bytes are gone.
     pub fn read(self: &Arc<Self>) -> Option<FillReader> {
         let mut readers = self.readers.lock();
-        if readers.len() >= MAX_READERS || (self.is_window() && readers.is_empty()) {
+        // A window may have let its first bytes go.
+        if readers.len() >= MAX_READERS || self.is_window() {
             return None;
         }
         let place = Arc::new(AtomicU64::new(0));
         readers.push(place.clone());
         drop(readers);
         Some(FillReader { rx: self.progress.subscribe(), fill: self.clone(), place, at: 0, end: u64::MAX })
+    }
+
+    /// Ready while nothing is decided yet and nobody waits for it.
+    pub async fn orphaned(&self) {
+        let mut progress = self.progress.subscribe();
+        loop {
+            let left = self.room.notified();
+            if progress.borrow_and_update().verdict != Verdict::Pending {
+                // From here on the fill itself knows when to stop.
+                return std::future::pending().await;
+            }
+            if self.readers.lock().is_empty() {
+                return;
+            }
+            tokio::select! {
+                () = left => {}
+                _ = progress.changed() => {}
+            }
+        }
     }
 
     fn slowest(&self) -> Option<u64> {
@@ -409,7 +431,9 @@ impl FillReader {
     pub async fn verdict(&mut self) -> Verdict {
         match self.rx.wait_for(|p| p.verdict != Verdict::Pending).await {
             Ok(progress) => progress.verdict,
-            Err(_) => Verdict::Failed(Failure { status: 502, why: StaleWhy::OriginUnreachable }),
+            Err(_) => {
+                Verdict::Failed(Failure { status: 502, why: StaleWhy::OriginUnreachable, shared: false })
+            }
         }
     }
 
