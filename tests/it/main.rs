@@ -1,1 +1,20 @@
 //! Whole requests through a running edge: an origin, the edge and a client, all in this process.
+// A test that cannot go on panics.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod bodies;
+mod drain;
+mod dsl;
+mod fields;
+mod filling;
+mod forgetting;
+mod hits;
+mod http1;
+mod log;
+mod parts;
+mod pipelining;
+mod refusals;
+mod servers;
+mod size;
+mod stale;
+mod storing;
