@@ -91,7 +91,8 @@ impl ProxyHttp for Edge {
         session.set_write_timeout(Some(plan.limits.send_timeout));
         session.set_total_drain_timeout(Some(plan.limits.body_timeout));
         // Pingora ends a connection on which anything, a 100 included, was written before the body was read.
-        if session.req_header().headers.contains_key("expect") {
+        let bodied = !matches!(session.req_header().method, http::Method::GET | http::Method::HEAD);
+        if bodied && session.req_header().headers.contains_key("expect") {
             session.set_close_on_response_before_downstream_finish(false);
         }
         if ctx.handoff.as_ref().is_some_and(|handoff| handoff.last) {

@@ -32,20 +32,18 @@ pub fn choose(method: &str, fields: Fields<'_>, head: &StoredHead, length: Optio
     if head.status != 200 {
         return Part::Whole;
     }
-    let conditions = conditions(fields);
     // Most requests ask neither way: nothing to parse for them.
-    let ranged = method == "GET" && fields.has("range");
-    if conditions.is_empty() && !ranged {
+    if !fields.ask_for_part() {
         return Part::Whole;
     }
     let validators = validators(head);
-    match conditional::evaluate(&conditions, &validators) {
+    match conditional::evaluate(&conditions(fields), &validators) {
         Precondition::NotModified => return Part::NotModified,
         Precondition::Failed => return Part::PreconditionFailed,
         Precondition::Proceed => {}
     }
     // RFC 9110 §14.2: a range counts for GET only.
-    match if ranged { wanted(fields, head, &validators) } else { None } {
+    match if method == "GET" { wanted(fields, head, &validators) } else { None } {
         Some(set) => resolve(set, head, length),
         None => Part::Whole,
     }

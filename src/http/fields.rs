@@ -27,6 +27,19 @@ impl<'a> Fields<'a> {
     pub fn has(self, name: &str) -> bool {
         self.first(name).is_some()
     }
+
+    /// Whether it asks for less than the whole: a range or a precondition (RFC 9110 §13, §14). One look at each name,
+    /// where asking for each of the fields would hash six.
+    pub fn ask_for_part(self) -> bool {
+        let is_part = |name: &str| {
+            name.eq_ignore_ascii_case("range")
+                || name.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("if-"))
+        };
+        match self {
+            Self::Raw(list) => list.iter().any(|h| is_part(h.name)),
+            Self::Map(map) => map.keys().any(|name| is_part(name.as_str())),
+        }
+    }
 }
 
 /// Iterator over the values of one field.

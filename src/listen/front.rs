@@ -95,16 +95,11 @@ fn answerable(
         Found::Forbidden | Found::HitForMiss(_) => return Err(Declined::Rule),
         Found::Filling(_) | Found::Miss(..) => return Err(Declined::Absent),
     };
-    if fields.has("range") {
-        return Err(Declined::Range);
-    }
-    if CONDITIONS.iter().any(|name| fields.has(name)) {
-        return Err(Declined::Conditional);
+    if fields.ask_for_part() {
+        return Err(if fields.has("range") { Declined::Range } else { Declined::Conditional });
     }
     Ok((object.clone(), kind, reason))
 }
-
-const CONDITIONS: [&str; 4] = ["if-none-match", "if-modified-since", "if-match", "if-unmodified-since"];
 
 /// Writes the head of an answer from memory, ready for the wire: one copy of what was prepared when it was stored.
 pub fn wire_head(object: &Object, outcome: &Outcome, id: &str, connection: Option<&str>, out: &mut Vec<u8>) {
