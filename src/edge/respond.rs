@@ -9,6 +9,7 @@ use crate::cache::store::fill::{End, FillReader, Piece};
 use crate::http::fields::Fields;
 use crate::http::multipart::Multipart;
 use crate::http::range::{self, ByteRange, RangeSet};
+use crate::verdict::Kind;
 use bytes::Bytes;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
@@ -126,8 +127,11 @@ fn header(s: &ServerSession, ctx: &Ctx, head: &StoredHead, part: &Part) -> Resul
         Part::One(_) | Part::Many(_) => 206,
         Part::Whole | Part::Later(_) => head.status,
     };
-    // Names are written in their usual spelling; keeping the origin's would cost as much as all the rest.
-    let mut header = ResponseHeader::build_no_case(status, Some(24))?;
+    // Keeping the spelling of names costs as much as all the rest. HTTP/2 has none, and a whole hit comes this way only
+    // where the front is off.
+    let plain = s.is_http2() || (ctx.outcome.kind == Kind::Hit && matches!(part, Part::Whole));
+    let build = if plain { ResponseHeader::build_no_case } else { ResponseHeader::build };
+    let mut header = build(status, Some(24))?;
     for (name, value) in head.shared_fields().filter(|(name, _)| belongs(part, name)) {
         header.append_header(name, value)?;
     }

@@ -3,16 +3,19 @@
 use crate::dsl::*;
 use std::net::SocketAddr;
 
-/// An address at which nothing listens.
-async fn nobody() -> SocketAddr {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap()
+/// An address at which nothing listens, and at which nothing else can begin to: the port stays taken.
+fn nobody() -> SocketAddr {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    std::mem::forget(socket);
+    address
 }
 
 in_every_mode! {
     async fn a_server_that_is_down_is_not_noticed(mode) {
         let origin = Origin::start(|seen| ok(seen.body.clone())).await;
-        let edge = Edge::with(mode, &[nobody().await, origin.address], |_| {}).await;
+        let edge = Edge::with(mode, &[nobody(), origin.address], |_| {}).await;
         for number in 0..6 {
             edge.get(&format!("/{number}")).await.assert_status(200);
             // Nothing was sent to the one that is down, so a POST may go to the other.
@@ -55,7 +58,7 @@ in_every_mode! {
     }
 
     async fn every_client_is_told_that_the_origin_is_down_in_its_own_form(mode) {
-        let edge = Edge::with(mode, &[nobody().await, nobody().await], |_| {}).await;
+        let edge = Edge::with(mode, &[nobody(), nobody()], |_| {}).await;
         for (accept, kind) in [
             ("*/*", "text/plain; charset=utf-8"),
             ("application/json", "application/json"),
