@@ -111,6 +111,7 @@ impl Server {
             metrics: metrics.clone(),
             log: setup.log,
             orphans: Arc::new(Semaphore::new(ORPHANS)),
+            refreshes: Arc::new(Semaphore::new(ORPHANS)),
             origin_errors: Throttle::default(),
         });
         let edge = Arc::new(Edge { plan: Arc::new(ArcSwap::from_pointee(plan)), state });

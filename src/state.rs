@@ -19,6 +19,8 @@ pub struct State {
     pub log: AccessLog,
     /// Places for fetches that no client waits for any more.
     pub orphans: Arc<Semaphore>,
+    /// Places for refreshes, which nobody waits for from the start.
+    pub refreshes: Arc<Semaphore>,
     /// Complaints about origins, one a second.
     pub origin_errors: Throttle,
 }

@@ -256,16 +256,19 @@ impl Cache {
 
     /// A resource has a bounded number of variants: each is looked at by every request for it. The oldest goes.
     fn make_room_for_variant(&self, object: &Object) {
-        let (mut count, mut oldest) = (0, None);
+        let (mut count, mut surplus) = (0, Vec::new());
+        // Newest first; all that are too many go at once, so that inserts side by side cannot outrun it.
         self.ram.peek(object.key.hash, |o| {
             if o.key == object.key && !o.is_variant(object.head.variant.as_deref()) {
                 count += 1;
-                oldest = Some(std::ptr::from_ref(o) as usize);
+                if count >= MAX_VARIANTS {
+                    surplus.push(std::ptr::from_ref(o) as usize);
+                }
             }
             false
         });
-        if count >= MAX_VARIANTS {
-            self.ram.remove(object.key.hash, |o| oldest == Some(std::ptr::from_ref(o) as usize));
+        if !surplus.is_empty() {
+            self.ram.remove(object.key.hash, |o| surplus.contains(&(std::ptr::from_ref(o) as usize)));
         }
     }
 

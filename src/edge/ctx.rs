@@ -121,6 +121,8 @@ pub struct Ctx {
     pub origin: Origin,
     /// Request body bytes so far.
     pub bytes_in: u64,
+    /// Whether the origin has asked for the body with a 100.
+    pub continued: bool,
     /// Whether the client has left: nobody reads an error page.
     pub gone: bool,
 }
@@ -133,6 +135,7 @@ impl Default for Ctx {
             outcome: Outcome::new(Transport::Proxy, Kind::Bypass, Reason::Bypass(BypassWhy::Off)),
             origin: Origin::default(),
             bytes_in: 0,
+            continued: false,
             gone: false,
         }
     }

@@ -43,6 +43,8 @@ impl Fault {
             }
             (ErrorSource::Downstream, _) => Self::Gone,
             (_, ErrorType::HTTPStatus(503)) => Self::Origin(Failure::NoServer),
+            // What broke off while it came in has no try of its own to blame.
+            (ErrorSource::Upstream, _) => Self::Origin(origin.unwrap_or(Failure::BodyCut)),
             _ => origin.map_or(Self::Ours, Self::Origin),
         }
     }

@@ -254,6 +254,12 @@ impl ProxyHttp for Edge {
         if ctx.errand.is_some() || response.status.is_informational() {
             return Ok(());
         }
+        // RFC 9110 §10.1.1: answered without asking for the body, which the client may now send or not: nobody can tell
+        // where the next request begins.
+        let unasked = ctx.bytes_in == 0 && !ctx.continued;
+        if unasked && session.req_header().headers.contains_key("expect") {
+            session.set_keepalive(None);
+        }
         headers::pass(response, session.req_header(), ctx)
     }
 

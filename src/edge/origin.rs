@@ -6,7 +6,7 @@ use crate::cache::policy::{self, Exchange, ResponseView};
 use crate::http::fields::Fields;
 use crate::http::request::RequestView;
 use crate::upstream::{Cluster, Failure, Retry, Try};
-use crate::verdict::{CacheUse, Kind, Reason};
+use crate::verdict::{CacheUse, Kind, NotStored, Reason, Stored};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
@@ -110,6 +110,7 @@ pub fn request(session: &Session, ctx: &mut Ctx, request: &mut RequestHeader) ->
 /// The head that came back, before anything is stored or sent on.
 pub fn response(edge: &Edge, session: &Session, ctx: &mut Ctx, response: &mut ResponseHeader) {
     if response.status.is_informational() && response.status != http::StatusCode::SWITCHING_PROTOCOLS {
+        ctx.continued |= response.status == http::StatusCode::CONTINUE;
         return;
     }
     let status = response.status.as_u16();
@@ -146,7 +147,10 @@ fn passed_by(edge: &Edge, ctx: &Ctx, view: &RequestView<'_>, response: &Response
         }
     }
     let Some(CacheUse::Use(key)) = ctx.handoff.as_ref().map(|h| &h.decision.cache) else { return };
-    if ctx.outcome.kind == Kind::HitForMiss && is_storable(edge, view, status, fields, now) {
+    // That it is too large shows only at its end, if it does not say its length.
+    let unknown =
+        ctx.outcome.stored == Some(Stored::No(NotStored::TooLarge)) && !fields.has("content-length");
+    if ctx.outcome.kind == Kind::HitForMiss && !unknown && is_storable(edge, view, status, fields, now) {
         cache.heal(key, view.fields.has("authorization"));
     }
 }

@@ -200,7 +200,7 @@ fn send_out(
         destination: Destination { cache: edge.state.cache.clone(), fill: fill.clone() },
         refresh,
         protocol: view::protocol(session.req_header()),
-        orphans: edge.state.orphans.clone(),
+        orphans: if refresh { edge.state.refreshes.clone() } else { edge.state.orphans.clone() },
         began: Instant::now(),
         report: Default::default(),
     });

@@ -53,7 +53,9 @@ fn encode(out: &mut BytesMut, target: &str) {
 /// RFC 9110 §7.6.1: what Connection names ends here.
 fn nominated<'b>(head: &Head<'_, 'b>) -> Vec<&'b str> {
     let connection = head.fields.iter().filter(|field| field.name.eq_ignore_ascii_case("connection"));
-    hop_by_hop::named_by_connection(connection.map(|field| field.value)).collect()
+    let named = hop_by_hop::named_by_connection(connection.map(|field| field.value));
+    // An option is not a field: `upgrade` says that the Upgrade field counts.
+    named.filter(|name| !name.eq_ignore_ascii_case("upgrade")).collect()
 }
 
 /// Fields that are written anew, or that say nothing to anybody further on.
@@ -108,6 +110,10 @@ mod tests {
             (
                 "GET / HTTP/1.1\r\nHost: a\r\nAccept-Language: de\r\nConnection: accept-language, host, close\r\n\r\n",
                 "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            ),
+            (
+                "GET /ws HTTP/1.1\r\nHost: a\r\nX-Foo: b\r\nUpgrade: websocket\r\nConnection: upgrade, x-foo\r\n\r\n",
+                "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
             ),
             ("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
             (

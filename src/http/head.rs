@@ -148,6 +148,10 @@ fn end_of_head(buf: &[u8]) -> Option<usize> {
 
 /// What can already be said about a head that has not ended.
 fn incomplete(buf: &[u8]) -> Result<(), Refusal> {
+    // Half of an empty line before the request (RFC 9112 §2.2).
+    if buf == b"\r" {
+        return Ok(());
+    }
     if buf.first().is_some_and(|b| !b.is_ascii_alphabetic() && !is_token_symbol(*b)) {
         return Err(bad("this is not HTTP"));
     }
@@ -290,6 +294,10 @@ fn connection(seen: &mut Seen<'_>, value: &[u8]) -> Result<(), Refusal> {
             _ if is(b"keep-alive") => seen.keep_alive = true,
             _ if is(b"upgrade") => seen.connection_upgrade = true,
             _ if is(b"te") => {}
+            // RFC 9110 §7.6.1: what frames the message cannot end here; taking it out would make its body a request.
+            _ if is(b"transfer-encoding") || is(b"content-length") => {
+                return Err(bad("Connection names a field that frames the message"));
+            }
             _ if list::is_token(token) => seen.nominates = true,
             _ => return Err(bad("the Connection field is malformed")),
         }
@@ -312,6 +320,8 @@ fn split_target<'b>(method: &str, target: &'b str) -> Result<(Option<&'b str>, &
         return Err(bad("the request target names no host"));
     }
     match path {
+        // RFC 9112 §3.2.4: asked of a proxy without a path, OPTIONS is about the server as a whole.
+        "" if method == "OPTIONS" => Ok((Some(authority), "*")),
         "" => Ok((Some(authority), "/")),
         _ if path.starts_with('?') => Err(bad("the request target has no path")),
         _ => Ok((Some(authority), path)),
@@ -434,6 +444,15 @@ mod tests {
             ("GET * HTTP/1.1\r\nHost: a\r\n\r\n", 400),
             ("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", 200),
             ("GET http://b/x HTTP/1.1\r\nHost: a\r\n\r\n", 200),
+            (
+                "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: Transfer-Encoding\r\n\r\n",
+                400,
+            ),
+            (
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nConnection: close, content-length\r\n\r\n",
+                400,
+            ),
+            ("\r", 0),
             ("GET http:///x HTTP/1.1\r\nHost: a\r\n\r\n", 400),
             ("GET ftp://b/x HTTP/1.1\r\nHost: a\r\n\r\n", 400),
             ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),

@@ -16,6 +16,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -29,6 +30,10 @@ const HOLD: usize = 16 * 1024;
 
 /// How the head of a response begins that changes the protocol (RFC 9110 §15.2.2).
 const SWITCHING: &[u8] = b"HTTP/1.1 101";
+/// How one begins that another will follow.
+const INFORMATIONAL: &[u8] = b"HTTP/1.1 1";
+/// How every one begins.
+const HEAD: &[u8] = b"HTTP/1.";
 
 /// How much of the connection may be read.
 enum Pass {
@@ -51,6 +56,8 @@ pub struct Gate {
     hold: bool,
     /// A request asked to change protocol: a 101 opens the gate for good.
     may_change: bool,
+    /// Bytes read and written so far: whether the client still takes what it was sent.
+    moved: Arc<AtomicU64>,
     digest: Arc<SocketDigest>,
 }
 
@@ -77,6 +84,7 @@ impl Gate {
             held: Vec::new(),
             hold: false,
             may_change: false,
+            moved: Arc::default(),
             digest: Arc::new(digest),
         }
     }
@@ -84,6 +92,11 @@ impl Gate {
     /// The connection itself, for the front, which reads heads and writes answers.
     pub fn io(&mut self) -> &mut TcpStream {
         &mut self.io
+    }
+
+    /// Bytes read and written so far, counted while the gate is open.
+    pub fn moved(&self) -> Arc<AtomicU64> {
+        self.moved.clone()
     }
 
     /// What Pingora asks of a socket.
@@ -173,7 +186,12 @@ impl Gate {
 
     /// Reads from the connection into the reader's own buffer, no further than the body goes.
     fn poll_straight(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Pass::Length(left) = &mut self.pass else { return Pin::new(&mut self.io).poll_read(cx, out) };
+        let Pass::Length(left) = &mut self.pass else {
+            let before = out.filled().len();
+            ready!(Pin::new(&mut self.io).poll_read(cx, out))?;
+            self.moved.fetch_add((out.filled().len() - before) as u64, Ordering::Relaxed);
+            return Poll::Ready(Ok(()));
+        };
         let most = out.remaining().min(usize::try_from(*left).unwrap_or(usize::MAX));
         let mut part = ReadBuf::new(out.initialize_unfilled_to(most));
         ready!(Pin::new(&mut self.io).poll_read(cx, &mut part))?;
@@ -237,8 +255,12 @@ impl AsyncRead for Gate {
 impl AsyncWrite for Gate {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         let me = &mut *self;
-        if me.may_change && data.starts_with(SWITCHING) {
-            me.pass = Pass::All;
+        if me.may_change && data.starts_with(HEAD) {
+            if data.starts_with(SWITCHING) {
+                me.pass = Pass::All;
+            }
+            // After the final head comes a body, which may look like anything.
+            me.may_change = data.starts_with(INFORMATIONAL) && !data.starts_with(SWITCHING);
         }
         // The head waits for the first of the body, so that a small answer is one packet.
         if me.hold && me.held.is_empty() && data.len() < HOLD {
@@ -248,7 +270,9 @@ impl AsyncWrite for Gate {
         }
         me.hold = false;
         if me.held.is_empty() {
-            return Pin::new(&mut me.io).poll_write(cx, data);
+            let n = ready!(Pin::new(&mut me.io).poll_write(cx, data))?;
+            me.moved.fetch_add(n as u64, Ordering::Relaxed);
+            return Poll::Ready(Ok(n));
         }
         let both = [io::IoSlice::new(&me.held), io::IoSlice::new(data)];
         let n = ready!(Pin::new(&mut me.io).poll_write_vectored(cx, &both))?;
@@ -283,7 +307,9 @@ impl AsyncWrite for Gate {
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_held(cx))?;
         self.hold = false;
-        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
+        let n = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, slices))?;
+        self.moved.fetch_add(n as u64, Ordering::Relaxed);
+        Poll::Ready(Ok(n))
     }
 }
 

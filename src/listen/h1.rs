@@ -33,6 +33,10 @@ use tokio::time::Instant;
 /// How an HTTP/2 connection begins (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// A head that says something else once it is written anew: nobody shall guess which it meant.
+const AMBIGUOUS: Refusal =
+    Refusal { status: 400, reason: verdict::Refused::BadRequest, detail: "the head is ambiguous" };
+
 /// How long half a head is waited for once the server is being stopped.
 const HURRY: Duration = Duration::from_secs(1);
 
@@ -193,12 +197,13 @@ impl Connection {
         if head.odd {
             // Everything from here on, the key included, sees what the origin will see.
             let clean = clean::clean(&head);
-            let rest = gate.ahead.split_off(head.len);
+            let (len, framing) = (head.len, head.framing);
+            let rest = gate.ahead.split_off(len);
             gate.ahead = clean;
             gate.ahead.unsplit(rest);
             head = match head::read(&gate.ahead, &mut clean_slots)? {
-                Some(head) => head,
-                None => return Ok(None),
+                Some(head) if head.framing == framing => head,
+                _ => return Err(AMBIGUOUS),
             };
         }
         self.served += 1;

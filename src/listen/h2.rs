@@ -24,7 +24,7 @@ use pingora::{Error, ErrorType, Result};
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -36,7 +36,8 @@ const INLINE: u64 = 65_535;
 
 /// After a GOAWAY: how long an idle client may take to close, before it is closed.
 const GRACE: Duration = Duration::from_secs(1);
-/// How long after the last stream an answer may still be on its way to a client that reads slowly.
+/// How long nothing may move on a connection whose streams are all answered, before it is taken for dead: what was
+/// answered may still be on its way to a client that reads slowly.
 const UNSENT: Duration = Duration::from_secs(5);
 
 /// What the connection does next.
@@ -50,6 +51,24 @@ enum Event {
 /// Streams that are being served, so that an idle connection can be told from a busy one.
 #[derive(Clone, Default)]
 struct Busy(Arc<AtomicUsize>);
+
+/// When bytes last moved on a connection, as far as anybody looked.
+struct Movement {
+    moved: Arc<AtomicU64>,
+    seen: u64,
+    since: Instant,
+}
+
+impl Movement {
+    /// Whether nothing has moved for a while.
+    fn is_quiet(&mut self) -> bool {
+        let moved = self.moved.load(Ordering::Relaxed);
+        if moved != self.seen {
+            (self.seen, self.since) = (moved, Instant::now());
+        }
+        self.since.elapsed() > UNSENT
+    }
+}
 
 impl Busy {
     fn enter(&self) -> Served {
@@ -74,6 +93,7 @@ impl Drop for Served {
 pub async fn serve(door: Arc<Door>, gate: Box<Gate>, peer: SocketAddr, mut closing: Closing) {
     let limits = door.limits();
     let _counted = door.metrics.connection(ConnectionProtocol::H2);
+    let mut movement = Movement { moved: gate.moved(), seen: 0, since: Instant::now() };
     let socket_digest = Some(gate.digest());
     let digest =
         Arc::new(Digest { ssl_digest: None, timing_digest: vec![], proxy_digest: None, socket_digest });
@@ -84,7 +104,7 @@ pub async fn serve(door: Arc<Door>, gate: Box<Gate>, peer: SocketAddr, mut closi
     let Ok(Ok(mut connection)) = shaken else { return };
     let busy = Busy::default();
     let mut idle = Deadline::after(limits.h2_idle_timeout);
-    let (mut malformed, mut stopping, mut last) = (0, false, Instant::now());
+    let (mut malformed, mut stopping) = (0, false);
     loop {
         let event = {
             let mut accept = std::pin::pin!(HttpSession::from_h2_conn(&mut connection, digest.clone()));
@@ -99,7 +119,7 @@ pub async fn serve(door: Arc<Door>, gate: Box<Gate>, peer: SocketAddr, mut closi
                 }
                 Poll::Pending => {
                     while idle.poll_passed(cx).is_ready() {
-                        let quiet = last.elapsed() > UNSENT;
+                        let quiet = movement.is_quiet();
                         match (busy.is_idle(), stopping) {
                             // It was told to go away and does not.
                             (true, true) if quiet => return Poll::Ready(Event::Over),
@@ -115,8 +135,7 @@ pub async fn serve(door: Arc<Door>, gate: Box<Gate>, peer: SocketAddr, mut closi
         };
         match event {
             Event::Stream(session) => {
-                last = Instant::now();
-                idle.move_to(last, if stopping { GRACE } else { limits.h2_idle_timeout });
+                idle.move_to(Instant::now(), if stopping { GRACE } else { limits.h2_idle_timeout });
                 stream_came(&door, peer, *session, &busy);
             }
             Event::Malformed if malformed < MALFORMED => malformed += 1,

@@ -88,6 +88,8 @@ pub struct Fill {
     bytes: RwLock<Kept>,
     readers: Mutex<Vec<Arc<AtomicU64>>>,
     room: Notify,
+    /// A reader has left.
+    left: Notify,
     progress: watch::Sender<Progress>,
 }
 
@@ -161,6 +163,7 @@ impl Fill {
             bytes: RwLock::default(),
             readers: Mutex::default(),
             room: Notify::new(),
+            left: Notify::new(),
             progress: watch::channel(start).0,
         })
     }
@@ -254,13 +257,14 @@ impl Fill {
         Some(FillReader { rx: self.progress.subscribe(), fill: self.clone(), place, at: 0, end: u64::MAX })
     }
 
-    /// Ready while nothing is decided yet and nobody waits for it.
+    /// Ready as soon as nobody reads what is still coming in.
     pub async fn orphaned(&self) {
         let mut progress = self.progress.subscribe();
         loop {
-            let left = self.room.notified();
-            if progress.borrow_and_update().verdict != Verdict::Pending {
-                // From here on the fill itself knows when to stop.
+            let left = self.left.notified();
+            let Progress { verdict, end, .. } = *progress.borrow_and_update();
+            if end != End::Open || !matches!(verdict, Verdict::Pending | Verdict::Storing) {
+                // It is over, or goes to the one who asked and stops with that one.
                 return std::future::pending().await;
             }
             if self.readers.lock().is_empty() {
@@ -268,7 +272,8 @@ impl Fill {
             }
             tokio::select! {
                 () = left => {}
-                _ = progress.changed() => {}
+                // The verdict, not every chunk: that would wake this for nothing.
+                _ = progress.wait_for(|p| p.verdict != verdict || p.end != End::Open) => {}
             }
         }
     }
@@ -483,5 +488,6 @@ impl Drop for FillReader {
     fn drop(&mut self) {
         self.fill.readers.lock().retain(|place| !Arc::ptr_eq(place, &self.place));
         self.fill.room.notify_one();
+        self.fill.left.notify_one();
     }
 }
