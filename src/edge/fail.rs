@@ -90,13 +90,15 @@ pub fn origin_detail(status: u16) -> &'static str {
 /// Answers a request that ended in an error, if there is still somebody to answer. Gives the status.
 pub async fn error(s: &mut ServerSession, ctx: &mut Ctx, error: &Error) -> u16 {
     let fault = Fault::of(error, ctx.origin.failure);
-    if let Fault::Client(_, _, why) = fault {
+    // RFC 9112 §9.6: what has begun can only be broken off.
+    let begun = s.response_written().is_some_and(|head| !head.status.is_informational());
+    if let Fault::Client(_, _, why) = fault
+        && !begun
+    {
         ctx.outcome.kind = Kind::Answer;
         ctx.outcome.reason = Reason::Refused(why);
     }
     let status = fault.status();
-    // RFC 9112 §9.6: what has begun can only be broken off.
-    let begun = s.response_written().is_some_and(|head| !head.status.is_informational());
     if status != 0 && !begun {
         s.set_keepalive(None);
         if answer(s, ctx, status, fault.detail()).await.is_err() {

@@ -40,6 +40,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use headers::VIA;
 
@@ -50,6 +51,9 @@ pub struct Edge {
     /// What outlives it.
     pub state: Arc<State>,
 }
+
+/// How long the rest of a request body is waited for that was answered before it came.
+const UNWANTED: Duration = Duration::from_secs(2);
 
 /// How a handoff travels with an HTTP/2 request.
 #[derive(Clone)]
@@ -261,6 +265,20 @@ impl ProxyHttp for Edge {
             session.set_keepalive(None);
         }
         headers::pass(response, session.req_header(), ctx)
+    }
+
+    // The answer is complete: what is left of the request body is not waited for as long as before.
+    fn response_body_filter(
+        &self,
+        session: &mut Session,
+        _body: &mut Option<Bytes>,
+        end: bool,
+        _ctx: &mut Box<Ctx>,
+    ) -> Result<Option<Duration>> {
+        if end {
+            session.set_read_timeout(Some(UNWANTED));
+        }
+        Ok(None)
     }
 
     // It went wrong for good.

@@ -78,6 +78,30 @@ in_both_h1_modes! {
         }
     }
 
+    async fn an_answer_that_did_not_ask_for_the_body_ends_the_connection(mode) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let origin = tokio::spawn(async move {
+            use tokio::io::{AsyncReadExt, AsyncWriteExt};
+            // The first connections may be health checks, which say nothing.
+            loop {
+                let (mut io, _) = listener.accept().await.unwrap();
+                let mut seen = vec![0; 4096];
+                if io.read(&mut seen).await.unwrap_or(0) > 0 {
+                    io.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno").await.unwrap();
+                    return io;
+                }
+            }
+        });
+        let edge = Edge::with(mode, &[address], |_| {}).await;
+        let mut wire = edge.wire().await;
+        wire.write("POST /a HTTP/1.1\r\nHost: edge.test\r\nExpect: 100-continue\r\nContent-Length: 60\r\n\r\n").await;
+        // A client may leave the body out now, and nobody can tell where its next request would begin.
+        wire.answer("POST").await.assert_status(403).assert_body("no").assert_field("connection", "close");
+        wire.closed().await;
+        drop(origin.await.unwrap());
+    }
+
     async fn a_refused_body_need_not_be_sent(mode) {
         let origin = sink().await;
         let edge = Edge::with(mode, &[origin.address], |setup| setup.limits.max_body = 10).await;

@@ -159,6 +159,21 @@ in_every_mode! {
         edge.assert_counted("hit 2, miss:absent 1, miss:vary 1").await;
     }
 
+    async fn a_resource_keeps_a_bounded_number_of_variants(mode) {
+        let origin = Origin::start(|seen| {
+            fresh(seen.field("x-variant").unwrap_or_default()).field("Vary", "X-Variant")
+        })
+        .await;
+        let edge = Edge::start(mode, &origin).await;
+        for number in 0..80 {
+            let variant = number.to_string();
+            edge.send(get("/a").field("X-Variant", &variant)).await.assert_body(variant);
+        }
+        assert_eq!(edge.metric("foreland_cache_objects", &[]), 64.0);
+        edge.send(get("/a").field("X-Variant", "79")).await.assert_body("79").assert_cache_status("hit");
+        edge.send(get("/a").field("X-Variant", "0")).await.assert_cache_status("fwd=vary-miss; stored");
+    }
+
     async fn two_variants_asked_for_at_once_are_not_mixed_up(mode) {
         let gate = Gate::new();
         let origin = Origin::start({
