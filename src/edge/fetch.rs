@@ -15,7 +15,7 @@ use crate::cache::store::fill::{Failure, Fill, Verdict};
 use crate::cache::variant;
 use crate::http::fields::Fields;
 use crate::http::request::{Protocol, RequestView};
-use crate::http::{conditional, date, etag, hop_by_hop, vary};
+use crate::http::{conditional, date, etag, vary};
 use crate::plan::Plan;
 use crate::upstream;
 use crate::verdict::{NotStored, Outcome, StaleWhy};
@@ -229,12 +229,8 @@ pub fn judge(
     let status = response.status.as_u16();
     let now = unix_time().as_secs();
     let cache = &errand.destination.cache;
-    let length = response.headers.get("content-length").and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-    let named = hop_by_hop_names(response);
-    let fields: Vec<_> = header_fields(response)
-        .into_iter()
-        .filter(|(name, _)| !named.iter().any(|n| name.eq_ignore_ascii_case(n)))
-        .collect();
+    let length = Fields::Map(&response.headers).content_length();
+    let fields = header_fields(response);
     let verdict = if status == 304 {
         Err(NotStored::Status)
     } else if length.is_some_and(|length| length > cache.max_object()) {
@@ -259,12 +255,6 @@ fn body_length(status: u16, length: Option<u64>) -> Option<u64> {
     if status == 204 { Some(0) } else { length }
 }
 
-fn hop_by_hop_names(response: &ResponseHeader) -> Vec<String> {
-    hop_by_hop::named_by_connection(response.headers.get_all("connection").iter().map(|v| v.as_bytes()))
-        .map(str::to_ascii_lowercase)
-        .collect()
-}
-
 /// The head to store, if the policy allows it.
 fn head(
     edge: &Edge,
@@ -275,11 +265,11 @@ fn head(
     length: Option<u64>,
     now: u64,
 ) -> Result<StoredHead, NotStored> {
-    let map = map_of(fields);
+    let raw: Vec<_> = fields.iter().map(|(name, value)| httparse::Header { name, value }).collect();
     let request = RequestView { method: "GET", ..*view };
     // From elapsed time, not from two clock readings: those differ by a second as soon as one begins in between.
     let requested_at = now.saturating_sub(errand.began.elapsed().as_secs());
-    let response = ResponseView { status, fields: Fields::Map(&map) };
+    let response = ResponseView { status, fields: Fields::Raw(&raw) };
     let exchange = Exchange { request: &request, response: &response, requested_at, received_at: now };
     let life = policy::storable(&exchange, &edge.state.cache.settings().policy)?;
     let encoded = response.fields.has("content-encoding");
@@ -294,18 +284,6 @@ fn head(
     let lifetime = (life.source == LifetimeSource::Expires).then(|| format!("max-age={}", life.lifetime));
     let kept = headers::stored(fields.iter().copied(), &today, lifetime.as_deref());
     Ok(StoredHead::new(status, kept.into_iter(), length, StoredTimes { received_at: now, life }, variant))
-}
-
-fn map_of(fields: &[(&str, &[u8])]) -> http::HeaderMap {
-    let mut map = http::HeaderMap::with_capacity(fields.len());
-    for (name, value) in fields {
-        if let (Ok(name), Ok(value)) =
-            (http::HeaderName::from_bytes(name.as_bytes()), http::HeaderValue::from_bytes(value))
-        {
-            map.append(name, value);
-        }
-    }
-    map
 }
 
 /// The fetch failed. Before there was anything to share, that is what everybody is told; afterwards the broken fill

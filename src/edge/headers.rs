@@ -4,13 +4,14 @@ use super::ctx::{Arrival, Ctx};
 use super::labels;
 use crate::http::request::{Protocol, RequestView};
 use crate::http::{accept_encoding, forwarded, hop_by_hop};
+use crate::verdict::Outcome;
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
 /// Our name in Via (RFC 9110 §7.6.3).
-pub const PSEUDONYM: &str = "foreland";
+const PSEUDONYM: &str = "foreland";
 /// What we add to a response's Via; what comes from an origin came over HTTP/1.1.
-pub const VIA: &str = "1.1 foreland";
+const VIA: &str = "1.1 foreland";
 
 /// Tells the origin who asks (RFC 7239 and its X- forerunners), by which name, and under which id.
 ///
@@ -96,14 +97,30 @@ pub fn strip_hop_by_hop(response: &mut ResponseHeader) {
     }
 }
 
-/// Marks a response that passes through: who it came through, under which id, and what the cache did.
-pub fn to_client(response: &mut ResponseHeader, id: &str, cache_status: Vec<u8>) -> Result<()> {
-    response.append_header("Via", VIA)?;
-    response.insert_header("X-Request-Id", id)?;
-    if !cache_status.is_empty() {
-        response.append_header("Cache-Status", cache_status)?;
+/// Marks a response from the store: its age, what the cache did, and under which id.
+pub fn from_store(
+    response: &mut ResponseHeader,
+    outcome: &Outcome,
+    origin: Option<u16>,
+    id: &str,
+) -> Result<()> {
+    response.insert_header("Age", http::HeaderValue::from(outcome.age.unwrap_or(0)))?;
+    what_became(response, outcome, origin, id)
+}
+
+/// What the cache did (RFC 9211), and the id by which a person finds it in the log.
+fn what_became(
+    response: &mut ResponseHeader,
+    outcome: &Outcome,
+    origin: Option<u16>,
+    id: &str,
+) -> Result<()> {
+    let mut status = Vec::with_capacity(64);
+    labels::cache_status(outcome, origin, &mut status);
+    if !status.is_empty() {
+        response.append_header("Cache-Status", status)?;
     }
-    Ok(())
+    response.insert_header("X-Request-Id", id)
 }
 
 /// The fields of a response that are stored, with our Via and, if the origin gave none, the time it was received
@@ -144,19 +161,18 @@ fn is_ours(name: &str) -> bool {
     ["age", "content-length", "x-request-id"].iter().any(|ours| name.eq_ignore_ascii_case(ours))
 }
 
-/// Marks a response that goes past the cache.
+/// Marks a response that was not stored: who it came through, what the cache did, and under which id.
 pub fn pass(response: &mut ResponseHeader, request: &RequestHeader, ctx: &Ctx) -> Result<()> {
-    let mut status = Vec::with_capacity(64);
-    labels::cache_status(&ctx.outcome, ctx.origin.status, &mut status);
     if let Some((_, arrival, _)) = ctx.cause() {
-        to_client(response, arrival.id.as_str(), status)?;
+        response.append_header("Via", VIA)?;
+        what_became(response, &ctx.outcome, ctx.origin.status, arrival.id.as_str())?;
     }
     fit_protocol(response, request);
     Ok(())
 }
 
 /// A client of HTTP/1.0 cannot read chunks: its answer ends with the connection instead.
-pub fn fit_protocol(response: &mut ResponseHeader, request: &RequestHeader) {
+fn fit_protocol(response: &mut ResponseHeader, request: &RequestHeader) {
     if request.version <= http::Version::HTTP_10 {
         response.remove_header("transfer-encoding");
     }

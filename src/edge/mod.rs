@@ -13,7 +13,7 @@ pub mod decide;
 pub mod fail;
 mod fetch;
 pub mod finish;
-mod headers;
+pub mod headers;
 pub mod labels;
 mod origin;
 pub mod page;
@@ -41,8 +41,6 @@ use pingora::{Error, ErrorType, Result};
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
-
-pub use headers::VIA;
 
 /// What every request of this node shares.
 pub struct Edge {

@@ -159,9 +159,7 @@ fn is_storable(edge: &Edge, view: &RequestView<'_>, status: u16, fields: Fields<
     let request = RequestView { method: "GET", ..*view };
     let response = ResponseView { status, fields };
     let exchange = Exchange { request: &request, response: &response, requested_at: now, received_at: now };
-    let length =
-        fields.first("content-length").and_then(|v| std::str::from_utf8(v).ok()?.parse::<u64>().ok());
-    length.is_none_or(|length| length <= edge.state.cache.max_object())
+    fields.content_length().is_none_or(|length| length <= edge.state.cache.max_object())
         && policy::storable(&exchange, &edge.state.cache.settings().policy).is_ok()
 }
 

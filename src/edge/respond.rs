@@ -1,7 +1,7 @@
 //! Writes a stored or incoming response to a client of Pingora's transport.
 
 use super::ctx::Ctx;
-use super::labels;
+use super::headers;
 use super::part::{self, Part};
 use crate::cache::object::{Object, StoredHead};
 use crate::cache::policy;
@@ -136,13 +136,8 @@ fn header(s: &ServerSession, ctx: &Ctx, head: &StoredHead, part: &Part) -> Resul
         header.append_header(name, value)?;
     }
     length_fields(s, &mut header, head, part)?;
-    header.insert_header("Age", http::HeaderValue::from(ctx.outcome.age.unwrap_or(0)))?;
-    let mut status = Vec::with_capacity(64);
-    labels::cache_status(&ctx.outcome, ctx.origin.status, &mut status);
-    header.append_header("Cache-Status", status)?;
-    if let Some((_, arrival, _)) = ctx.cause() {
-        header.insert_header("X-Request-Id", arrival.id.as_str())?;
-    }
+    let id = ctx.cause().map_or("", |(_, arrival, _)| arrival.id.as_str());
+    headers::from_store(&mut header, &ctx.outcome, ctx.origin.status, id)?;
     Ok(header)
 }
 

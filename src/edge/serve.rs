@@ -3,7 +3,7 @@
 use super::ctx::{Ctx, unix_time};
 use super::fetch::{self, Errand, Report};
 use super::respond::{self, Source, left};
-use super::{Edge, fail, headers, labels, view};
+use super::{Edge, fail, headers, view};
 use crate::cache::object::Object;
 use crate::cache::policy;
 use crate::cache::storage::Destination;
@@ -427,10 +427,7 @@ async fn relay_head(
 ) -> Result<()> {
     adopt(ctx, &errand.report.lock().clone());
     ctx.outcome.status = header.status.as_u16();
-    let mut status = Vec::with_capacity(64);
-    labels::cache_status(&ctx.outcome, ctx.origin.status, &mut status);
-    headers::to_client(&mut header, errand.arrival.id.as_str(), status)?;
-    headers::fit_protocol(&mut header, s.req_header());
+    headers::pass(&mut header, s.req_header(), ctx)?;
     s.write_response_header(Box::new(header)).await
 }
 

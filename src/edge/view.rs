@@ -78,9 +78,7 @@ fn authority(request: &RequestHeader) -> Option<(&str, Option<u16>)> {
 }
 
 fn framing(request: &RequestHeader) -> Framing {
-    let length =
-        request.headers.get(http::header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
-    match length {
+    match Fields::Map(&request.headers).content_length() {
         Some(0) => Framing::None,
         Some(length) => Framing::Length(length),
         None if request.headers.contains_key(http::header::TRANSFER_ENCODING) => Framing::Chunked,

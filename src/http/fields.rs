@@ -28,6 +28,11 @@ impl<'a> Fields<'a> {
         self.first(name).is_some()
     }
 
+    /// The length that the message announces (RFC 9110 §8.6), if it is a number.
+    pub fn content_length(self) -> Option<u64> {
+        std::str::from_utf8(self.first("content-length")?).ok()?.parse().ok()
+    }
+
     /// Whether it asks for less than the whole: a range or a precondition (RFC 9110 §13, §14). One look at each name,
     /// where asking for each of the fields would hash six.
     pub fn ask_for_part(self) -> bool {

@@ -7,7 +7,7 @@ use super::gate::Gate;
 use super::h1::Closing;
 use crate::cache::object::Object;
 use crate::edge::ctx::Arrival;
-use crate::edge::{Carried, fail, finish, labels, page, view};
+use crate::edge::{Carried, fail, finish, headers, page, view};
 use crate::http::head::Refusal;
 use crate::http::request::Scheme;
 use crate::plan::Plan;
@@ -254,13 +254,9 @@ fn header(object: &Object, outcome: &Outcome, arrival: &Arrival) -> Result<Respo
         header.append_header(name, value)?;
     }
     if object.head.status != 204 {
-        header.insert_header("Content-Length", object.body.len().to_string())?;
+        header.insert_header("Content-Length", http::HeaderValue::from(object.body.len()))?;
     }
-    header.insert_header("Age", outcome.age.unwrap_or(0).to_string())?;
-    let mut status = Vec::with_capacity(64);
-    labels::cache_status(outcome, None, &mut status);
-    header.append_header("Cache-Status", status)?;
-    header.insert_header("X-Request-Id", arrival.id.as_str())?;
+    headers::from_store(&mut header, outcome, None, arrival.id.as_str())?;
     Ok(header)
 }
 
