@@ -14,16 +14,19 @@ pub(super) enum Chore {
     LookUp,
 }
 
-/// Repeats the chore. Holds the cluster only while at work, so that dropping the plan it belongs to ends it.
+/// Repeats the chore after each pause, and at once when the cluster has changed; no pause means not before that.
+/// Holds the cluster only while at work: when it is dropped, `changed` closes and the work ends.
 pub(super) async fn repeat(
     cluster: Weak<Cluster>,
     chore: Chore,
-    mut pause: Duration,
+    mut pause: Option<Duration>,
+    mut changed: watch::Receiver<()>,
     mut shutdown: watch::Receiver<bool>,
 ) {
     loop {
         tokio::select! {
-            () = sleep(pause) => {}
+            () = rest(pause) => {}
+            change = changed.changed() => if change.is_err() { return },
             () = stopped(&mut shutdown) => return,
         }
         let Some(cluster) = cluster.upgrade() else {
@@ -37,12 +40,19 @@ pub(super) async fn repeat(
 }
 
 impl Cluster {
-    /// Does the chore once; returns the pause until the next.
-    async fn perform(&self, chore: Chore) -> Duration {
+    /// Does the chore once; returns the pause until the next, if there is to be one.
+    async fn perform(&self, chore: Chore) -> Option<Duration> {
         match chore {
-            Chore::Check => self.check().await,
+            Chore::Check => Some(self.check().await),
             Chore::LookUp => self.look_up().await,
         }
+    }
+}
+
+async fn rest(pause: Option<Duration>) {
+    match pause {
+        Some(pause) => sleep(pause).await,
+        None => std::future::pending().await,
     }
 }
 

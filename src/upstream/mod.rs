@@ -3,6 +3,7 @@
 //! - [`ServerAddress`] is a server as configured; `discovery` finds its addresses and looks again;
 //! - [`Cluster::pick`] chooses a [`Server`], [`Cluster::peer`] says how Pingora connects to it;
 //! - `health` keeps track of who is up, `background` runs the checks, an [`Observer`] is told;
+//! - [`Update`] gives a cluster that stays through a reload other servers or settings;
 //! - [`Failure`] reads Pingora's error: status, metric word, and whether another try is allowed.
 //!
 //! The invariant: a request gets a server as long as one is left untried, and never reaches it without a deadline.
@@ -21,11 +22,16 @@ mod server;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod update;
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use pingora::lb::selection::RoundRobin;
 use pingora::lb::{Backend, Backends, LoadBalancer};
 use pingora::upstreams::peer::HttpPeer;
@@ -34,8 +40,9 @@ use tokio::sync::watch;
 pub use address::{AddressError, ServerAddress};
 pub use failure::{Failure, Phase, Retry, Try};
 pub use health::Observer;
-pub use server::{InFlight, Server, ServerState};
+pub use server::{ClusterState, InFlight, Server, ServerState};
 pub use settings::{Health, Lookup, Settings};
+pub use update::{Change, Update};
 
 use background::Chore;
 use discovery::{Names, Resolve};
@@ -46,10 +53,13 @@ const MAX_SERVERS: usize = 1000;
 /// Origin servers that serve the same content.
 pub struct Cluster {
     name: Arc<str>,
-    settings: Settings,
+    settings: Arc<ArcSwap<Settings>>,
     names: Names,
     balancer: LoadBalancer<RoundRobin>,
-    told: health::Told,
+    /// Locked while servers change, so that nobody is told what was true before.
+    told: Mutex<health::Told>,
+    /// Wakes the background work; closes with the cluster.
+    changed: watch::Sender<()>,
     group: u64,
 }
 
@@ -85,12 +95,15 @@ impl Cluster {
         resolver: Arc<dyn Resolve>,
     ) -> Result<Arc<Self>, UpstreamError> {
         refuse_bad_list(&name, servers)?;
-        let names = Names::new(name.clone(), servers, resolver, settings.lookup.timeout);
-        let check = health::TcpCheck { cluster: name.clone(), health: settings.health.clone() };
+        let settings = Arc::new(ArcSwap::from_pointee(settings));
+        let names = Names::new(name.clone(), servers, resolver);
+        let check =
+            health::TcpCheck { cluster: name.clone(), names: names.clone(), settings: settings.clone() };
         let mut balancer = LoadBalancer::from_backends(Backends::new(Box::new(names.clone())));
         balancer.set_health_check(Box::new(check));
         Ok(Arc::new(Self {
-            told: health::Told::new(observer, servers.len()),
+            told: Mutex::new(health::Told::new(observer)),
+            changed: watch::Sender::new(()),
             group: peer::group(&name),
             name,
             settings,
@@ -102,23 +115,28 @@ impl Cluster {
     /// Looks every name up once, waiting `lookup.timeout` at most, and starts the background work. A name that
     /// does not resolve is a warning and tried again; the work ends at `shutdown` or when the cluster is dropped.
     pub async fn start(self: &Arc<Self>, shutdown: watch::Receiver<bool>) {
+        let changed = self.changed.subscribe();
         let pause = self.look_up().await;
         let spawn = |chore, pause| {
             let cluster = Arc::downgrade(self);
-            tokio::spawn(background::repeat(cluster, chore, pause, shutdown.clone()))
+            tokio::spawn(background::repeat(cluster, chore, pause, changed.clone(), shutdown.clone()))
         };
-        spawn(Chore::Check, Duration::ZERO);
-        if self.names.any() {
-            spawn(Chore::LookUp, pause);
-        }
+        spawn(Chore::Check, Some(Duration::ZERO));
+        spawn(Chore::LookUp, pause);
     }
 
     pub fn name(&self) -> &Arc<str> {
         &self.name
     }
 
-    pub fn settings(&self) -> &Settings {
-        &self.settings
+    /// The settings in force; an [`Update`] changes them.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.load_full()
+    }
+
+    /// What an operator sees of it.
+    pub fn state(&self) -> ClusterState {
+        ClusterState { name: self.name.clone(), settings: self.settings(), servers: self.servers() }
     }
 
     /// The next server in turn that is up and not yet tried for this request. If no such server is left, one
@@ -136,12 +154,12 @@ impl Cluster {
         let in_turn = self.balancer.select_with(b"", 2 * all.len(), wanted);
         let search = || all.iter().filter(|b| untried(b)).max_by_key(|b| backends.ready(b)).cloned();
         let found = in_turn.or_else(search);
-        found.as_ref().and_then(Server::of).cloned()
+        self.names.server(&found?)
     }
 
     /// How Pingora connects to the server.
     pub fn peer(&self, server: &Server) -> Box<HttpPeer> {
-        peer::build(server, &self.settings, self.group)
+        peer::build(server, &self.settings.load(), self.group)
     }
 
     /// Every configured server with what is known of it, one entry per address.
@@ -170,24 +188,42 @@ impl Cluster {
     /// Checks every server once; returns the pause until the next time.
     async fn check(&self) -> Duration {
         self.balancer.backends().run_health_check(true).await;
-        self.tell();
-        self.settings.health.every
+        self.tell(&mut self.told.lock());
+        self.settings.load().health.every
     }
 
-    /// Looks every name up once; returns the pause until the next time. Never runs twice at a time.
-    async fn look_up(&self) -> Duration {
-        if let Err(error) = self.balancer.update().await {
-            log::error!("upstream {}: {error}", self.name); // our discovery has no such branch
-        }
-        self.tell();
-        match self.names.unresolved() {
-            true => self.settings.lookup.retry,
-            false => self.settings.lookup.every,
+    /// Looks every name up once; returns the pause until the next time, if there is a name.
+    async fn look_up(&self) -> Option<Duration> {
+        let patience = self.settings.load().lookup.timeout;
+        let answers = self.names.look_up(&self.names.configured(), patience).await;
+        self.change(|names| names.learn(answers));
+        let settings = self.settings.load();
+        let pause = if self.names.unresolved() { settings.lookup.retry } else { settings.lookup.every };
+        self.names.any().then_some(pause)
+    }
+
+    /// Changes what is known of the servers, and with it who is picked and what is told.
+    fn change<T>(&self, change: impl FnOnce(&Names) -> T) -> T {
+        let mut told = self.told.lock();
+        let result = change(&self.names);
+        self.publish();
+        self.tell(&mut told);
+        result
+    }
+
+    /// Has Pingora take over the servers. It keeps the health of an address that stays. Its updates must not
+    /// overlap, so the caller holds `told`; ours never waits, so one poll is enough.
+    fn publish(&self) {
+        let update = pin!(self.balancer.update());
+        match update.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(error)) => log::error!("upstream {}: {error}", self.name),
+            Poll::Pending => log::error!("upstream {}: its servers did not change", self.name),
         }
     }
 
-    fn tell(&self) {
-        self.told.tell(&self.names.found(), |server| self.is_up(server));
+    fn tell(&self, told: &mut health::Told) {
+        told.tell(&self.names.found(), |server| self.is_up(server));
     }
 }
 

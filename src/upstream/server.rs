@@ -8,6 +8,7 @@ use pingora::lb::{Backend, Extensions};
 use pingora::protocols::l4::socket::SocketAddr as PingoraAddr;
 
 use super::address::ServerAddress;
+use super::settings::Settings;
 
 /// A server as `Cluster::pick` gives it. Cheap to clone; clones share the count of tries under way.
 #[derive(Clone, Debug)]
@@ -32,6 +33,12 @@ impl Server {
             tls: configured.tls(),
             active: Arc::default(),
         }
+    }
+
+    /// Shares the count of tries with what was known at this address before.
+    pub(super) fn counted_with(self, known: Option<&Self>) -> Self {
+        let active = known.map_or(self.active, |known| known.active.clone());
+        Self { active, ..self }
     }
 
     /// Counts a try as under way until the guard is dropped.
@@ -66,6 +73,17 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }
+}
+
+/// What an operator sees of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterState {
+    /// As configured: the label of logs and metrics.
+    pub name: Arc<str>,
+    /// How it connects, checks and looks names up now.
+    pub settings: Arc<Settings>,
+    /// One entry per address, in the order of the configuration.
+    pub servers: Vec<ServerState>,
 }
 
 /// What the admin page and a metrics scrape see of one server.

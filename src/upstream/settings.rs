@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// One cluster's settings. `Settings::default()` is what a file that says nothing gets.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Longest time to a usable connection, TLS handshake included. Default 3 s: two lost SYNs.
     pub connect: Duration,
@@ -36,7 +36,7 @@ impl Default for Settings {
 }
 
 /// When a server counts as down, and when as up again.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
     /// Pause between two checks. Default 5 s.
     pub every: Duration,
@@ -55,7 +55,7 @@ impl Default for Health {
 }
 
 /// How often server names are looked up again.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lookup {
     /// Pause between look-ups. Default 30 s: the system's resolver tells no TTL, so we take what
     /// service discovery in Docker, Kubernetes and Consul hands out at most, inside 5 s … 5 min.

@@ -15,8 +15,8 @@ use tokio::time::timeout;
 use super::discovery::Resolve;
 use super::*;
 
-const SOON: Duration = Duration::from_millis(20);
-const LONG: Duration = Duration::from_secs(10);
+pub const SOON: Duration = Duration::from_millis(20);
+pub const LONG: Duration = Duration::from_secs(10);
 
 /// Passes on what it is told.
 struct Channel(mpsc::UnboundedSender<(String, bool)>);
@@ -29,7 +29,7 @@ impl Observer for Channel {
 
 /// Answers every name with what it holds; nothing is a failure.
 #[derive(Default)]
-struct Book(Mutex<Vec<SocketAddr>>);
+pub struct Book(pub Mutex<Vec<SocketAddr>>);
 
 #[async_trait]
 impl Resolve for Book {
@@ -41,59 +41,68 @@ impl Resolve for Book {
     }
 }
 
-struct Bed {
-    cluster: Arc<Cluster>,
-    told: mpsc::UnboundedReceiver<(String, bool)>,
-    book: Arc<Book>,
+pub struct Bed {
+    pub cluster: Arc<Cluster>,
+    pub told: mpsc::UnboundedReceiver<(String, bool)>,
+    pub book: Arc<Book>,
 }
 
 /// A cluster without background work, so that a test says when a check happens.
-async fn quiet(servers: &[String]) -> Bed {
-    let bed = bed(servers, Settings::default());
+pub async fn quiet(servers: &[String]) -> Bed {
+    let bed = bed(servers, hasty());
     bed.cluster.look_up().await;
     bed
 }
 
-fn bed(servers: &[String], mut settings: Settings) -> Bed {
+pub fn hasty() -> Settings {
+    let mut settings = Settings::default();
     settings.health.every = SOON;
     settings.lookup.retry = SOON;
     settings.lookup.every = SOON;
+    settings
+}
+
+pub fn addresses(servers: &[impl AsRef<str>]) -> Vec<ServerAddress> {
+    servers.iter().map(|server| server.as_ref().parse().unwrap()).collect()
+}
+
+pub fn bed(servers: &[String], settings: Settings) -> Bed {
     let (tx, told) = mpsc::unbounded_channel();
     let book = Arc::new(Book::default());
-    let servers: Vec<ServerAddress> = servers.iter().map(|s| s.parse().unwrap()).collect();
+    let servers = addresses(servers);
     let observer = Arc::new(Channel(tx));
     let cluster = Cluster::open_with("app".into(), &servers, settings, observer, book.clone());
     Bed { cluster: cluster.unwrap(), told, book }
 }
 
 impl Bed {
-    async fn next_told(&mut self) -> (String, bool) {
+    pub async fn next_told(&mut self) -> (String, bool) {
         timeout(LONG, self.told.recv()).await.unwrap().unwrap()
     }
 
-    async fn check(&self, times: usize) {
+    pub async fn check(&self, times: usize) {
         for _ in 0..times {
             self.cluster.check().await;
         }
     }
 
-    fn picks(&self, times: usize) -> Vec<SocketAddr> {
+    pub fn picks(&self, times: usize) -> Vec<SocketAddr> {
         (0..times).map(|_| self.cluster.pick(&[]).unwrap().address).collect()
     }
 
-    fn ups(&self) -> Vec<bool> {
+    pub fn ups(&self) -> Vec<bool> {
         self.cluster.servers().iter().map(|s| s.up).collect()
     }
 }
 
-async fn listener() -> (TcpListener, SocketAddr) {
+pub async fn listener() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     (listener, address)
 }
 
 /// A port of ours that refuses connections until `listen` is called.
-fn deaf() -> (TcpSocket, SocketAddr) {
+pub fn deaf() -> (TcpSocket, SocketAddr) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = socket.local_addr().unwrap();
@@ -138,7 +147,7 @@ async fn a_server_is_down_after_fall_checks_and_back_after_rise() {
 #[tokio::test]
 async fn checks_run_in_the_background_until_shutdown() {
     let (_socket, bad) = deaf();
-    let mut bed = bed(&[bad.to_string()], Settings::default());
+    let mut bed = bed(&[bad.to_string()], hasty());
     let (stop, shutdown) = watch::channel(false);
     bed.cluster.start(shutdown).await;
     assert_eq!(bed.next_told().await, (bad.to_string(), true));
@@ -149,7 +158,7 @@ async fn checks_run_in_the_background_until_shutdown() {
 
 #[tokio::test]
 async fn background_work_ends_with_the_cluster() {
-    let bed = bed(&["app:80".into()], Settings::default());
+    let bed = bed(&["app:80".into()], hasty());
     let (stop, shutdown) = watch::channel(false);
     bed.cluster.start(shutdown).await;
     drop(bed);
@@ -207,7 +216,7 @@ async fn a_crowd_of_requests_always_finds_the_one_server_that_is_up() {
 
 #[tokio::test]
 async fn a_name_that_does_not_resolve_is_tried_until_it_does() {
-    let mut bed = bed(&["app.internal:80".into()], Settings::default());
+    let mut bed = bed(&["app.internal:80".into()], hasty());
     let (_stop, shutdown) = watch::channel(false);
     bed.cluster.start(shutdown).await;
     assert_eq!(bed.next_told().await, ("app.internal:80".into(), false));
