@@ -8,6 +8,7 @@ pub mod http;
 pub mod listen;
 pub mod net;
 pub mod plan;
+pub mod route;
 pub mod server;
 pub mod state;
 pub mod telemetry;
