@@ -3,13 +3,17 @@
 pub mod admin;
 pub mod cache;
 pub mod cli;
+pub mod config;
 pub mod edge;
+pub mod explain;
 pub mod http;
 pub mod listen;
 pub mod net;
 pub mod plan;
 pub mod route;
+pub mod rules;
 pub mod server;
+pub mod setup;
 pub mod state;
 pub mod telemetry;
 pub mod upstream;

@@ -1,25 +1,40 @@
 //! What one generation of configuration means: immutable, valid, every name already resolved.
 
-use crate::telemetry::RouteMetrics;
+use crate::cache::key::Parts;
+use crate::route::{Subject, Table};
+use crate::rules::RuleSet;
+use crate::setup::{self, Limits, Setup};
+use crate::telemetry::{AccessLog, Metrics, RouteMetrics};
 use crate::upstream::Cluster;
+use crate::verdict::Terms;
+use ipnet::IpNet;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// One generation of configuration.
 pub struct Plan {
     /// Counts the generations since start.
     pub generation: u64,
-    /// Listeners; `Arrival::listener` is a position here.
+    /// Listeners; `Arrival::listener` is a position here. One that is closed keeps its place for the connections that
+    /// it has left.
     pub listeners: Vec<Listener>,
-    /// Routes; `Decision::route` is a position here.
+    /// Routes; `Decision::route` is a position here. The last takes what no other takes.
     pub routes: Vec<Route>,
+    /// Finds the route of a request.
+    pub table: Table,
+    /// Proxies whose word on the client's address is taken.
+    pub trusted_proxies: Arc<[IpNet]>,
     /// Bounds on what a client may ask and how long it may take.
     pub limits: Limits,
+    /// One line per request.
+    pub log: Arc<AccessLog>,
+    /// Whether a key may have parts beside its URL.
+    pub keys_have_extras: bool,
 }
 
 /// An address that clients connect to.
+#[derive(Clone)]
 pub struct Listener {
-    /// Its name in log and metrics: the address as configured.
+    /// Its name in log and metrics: the address, its port resolved.
     pub name: Arc<str>,
     /// Whether the front answers what it can by itself; off only to compare the two transports.
     pub front: bool,
@@ -27,60 +42,116 @@ pub struct Listener {
 
 /// Where matching requests go and how they are cached.
 pub struct Route {
-    /// Its name in log and metrics.
-    pub name: Arc<str>,
-    /// Who answers.
-    pub cluster: Arc<Cluster>,
-    /// Whether the cache takes part.
-    pub cache: bool,
+    /// What was configured.
+    pub setup: Arc<setup::Route>,
+    /// Who answers, if it is not Foreland itself.
+    pub cluster: Option<Arc<Cluster>>,
     /// Counters per listener, in the order of the listeners.
     pub metrics: Vec<Arc<RouteMetrics>>,
 }
 
-/// Bounds that keep one client from harming the others. The defaults are argued in the manual.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// From the first byte of a head (or from accept) to its last.
-    pub head_timeout: Duration,
-    /// Between two requests on a connection.
-    pub idle_timeout: Duration,
-    /// The same for HTTP/2, with no stream open.
-    pub h2_idle_timeout: Duration,
-    /// Between two reads of a request body.
-    pub body_timeout: Duration,
-    /// Between two writes of a response that the client does not take.
-    pub send_timeout: Duration,
-    /// Requests on one connection.
-    pub requests: u32,
-    /// Bytes of a request body.
-    pub max_body: u64,
-    /// Streams at once on an HTTP/2 connection.
-    pub h2_streams: u32,
-    /// Connections at once, over all listeners.
-    pub connections: usize,
-    /// How long a waiter stays with somebody else's fetch before it asks for itself.
-    pub collapse_wait: Duration,
-    /// From SIGTERM to the end of the last answer.
-    pub drain: Duration,
-    /// Connections tried before a request fails.
-    pub tries: u32,
+impl Plan {
+    /// Resolves every name of a setup. `cluster` gives those that were opened for it.
+    pub fn open(
+        generation: u64,
+        setup: &Setup,
+        limits: Limits,
+        listeners: Vec<Listener>,
+        cluster: impl Fn(&str) -> Option<Arc<Cluster>>,
+        metrics: &Metrics,
+        log: Arc<AccessLog>,
+    ) -> Self {
+        let nowhere = Arc::new(setup::Route::nowhere());
+        let takes: Vec<_> = setup.routes.iter().map(|route| route.takes.clone()).collect();
+        let table = Table::open(&takes);
+        let routes = setup.routes.iter().chain([&nowhere]).map(|route| Route {
+            setup: route.clone(),
+            cluster: match &route.action {
+                setup::Action::Upstream(name) => cluster(name),
+                setup::Action::Answer(_) => None,
+            },
+            metrics: listeners.iter().map(|listener| metrics.route(&listener.name, &route.name)).collect(),
+        });
+        let rules = setup.routes.iter().filter_map(|route| route.rules.as_deref());
+        Self {
+            generation,
+            routes: routes.collect(),
+            table,
+            trusted_proxies: setup.trusted_proxies.clone(),
+            limits,
+            log,
+            keys_have_extras: rules.into_iter().any(RuleSet::keys_have_extras),
+            listeners,
+        }
+    }
+
+    /// Position of the route that takes a request.
+    pub fn find(&self, subject: &Subject<'_>) -> usize {
+        self.table.find(subject).unwrap_or(self.nowhere())
+    }
+
+    /// Position of the route of requests that no other takes.
+    pub fn nowhere(&self) -> usize {
+        self.routes.len().saturating_sub(1)
+    }
+
+    /// The name of the route at a position.
+    pub fn route_name(&self, route: usize) -> &str {
+        self.routes.get(route).map_or("", |route| &route.setup.name)
+    }
+
+    /// The cluster of the route at a position.
+    pub fn cluster(&self, route: usize) -> Option<&Arc<Cluster>> {
+        self.routes.get(route)?.cluster.as_ref()
+    }
+
+    /// Every cluster once.
+    pub fn clusters(&self) -> Vec<&Arc<Cluster>> {
+        let mut clusters: Vec<_> = self.routes.iter().filter_map(|route| route.cluster.as_ref()).collect();
+        clusters.sort_by_key(|cluster| Arc::as_ptr(cluster).cast::<()>());
+        clusters.dedup_by_key(|cluster| Arc::as_ptr(cluster).cast::<()>());
+        clusters
+    }
+
+    /// The name of a listener.
+    pub fn listener_name(&self, listener: usize) -> &str {
+        self.listeners.get(listener).map_or("", |listener| &listener.name)
+    }
+
+    /// What the cache rules of a route made of a request.
+    pub fn ruled(&self, route: usize, terms: Terms) -> Ruled<'_> {
+        let rules = self.routes.get(route).and_then(|route| route.setup.rules.as_ref());
+        Ruled { rules, terms }
+    }
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            head_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(75),
-            h2_idle_timeout: Duration::from_secs(60),
-            body_timeout: Duration::from_secs(60),
-            send_timeout: Duration::from_secs(60),
-            requests: 10_000,
-            max_body: 100 << 20,
-            h2_streams: 100,
-            connections: 100_000,
-            collapse_wait: Duration::from_secs(60),
-            drain: Duration::from_secs(30),
-            tries: 2,
-        }
+/// Cache rules, and which of them decide about one request.
+#[derive(Clone, Copy)]
+pub struct Ruled<'p> {
+    /// The rules; `None` where the cache is off.
+    pub rules: Option<&'p Arc<RuleSet>>,
+    /// Which of them decide.
+    pub terms: Terms,
+}
+
+impl<'p> Ruled<'p> {
+    /// Which parts of the request make its key.
+    pub fn parts(&self) -> Parts<'p> {
+        self.rules.map_or_else(Parts::default, |rules| rules.parts(self.terms))
+    }
+
+    /// Whether the request's own Cache-Control is heard.
+    pub fn follows_request_directives(&self) -> bool {
+        self.rules.is_none_or(|rules| rules.follows_request_directives(self.terms))
+    }
+
+    /// Whether it may wait for somebody else's fetch.
+    pub fn collapse(&self) -> bool {
+        self.rules.is_none_or(|rules| rules.collapse(self.terms))
+    }
+
+    /// The name of the rule that log and metrics show.
+    pub fn name(&self) -> Option<&'p Arc<str>> {
+        self.rules.and_then(|rules| rules.name(self.terms))
     }
 }

@@ -1,79 +1,107 @@
-//! The process: opens listeners, runs until it is told to stop, and ends when the last answer is written.
+//! The process: opens what a setup asks for, serves, takes a new setup while it serves, and ends when the last answer is
+//! written.
+//!
+//! `works` builds a generation and swaps it in; `doors` are the open listeners; `desk` is what the operator may ask;
+//! `changes` says what differs between two configurations.
 
-use crate::admin::{self, Operations, Token};
-use crate::cache::{Cache, Settings};
+mod changes;
+mod desk;
+mod doors;
+mod works;
+
+use crate::cache::Cache;
+use crate::config;
 use crate::edge::Edge;
-use crate::http::head::{split_host, split_query};
-use crate::http::request::Scheme;
-use crate::listen::{Connections, Door, accept};
+use crate::listen::Connections;
 use crate::net::{self, ListenAddress};
-use crate::plan::{Limits, Listener, Plan, Route};
+use crate::setup::Setup;
 use crate::state::{ORPHANS, State};
-use crate::telemetry::{AccessLog, Metrics, Throttle};
-use crate::upstream::{Cluster, Observer, ServerAddress, Settings as UpstreamSettings, UpstreamError};
+use crate::telemetry::{Metrics, Reload, Throttle};
+use crate::upstream::UpstreamError;
 use arc_swap::ArcSwap;
 use pingora::apps::HttpServerApp;
 use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::configuration::ServerConf;
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use std::time::{Duration, Instant};
+use tokio::sync::{Mutex, Semaphore, watch};
+
+pub use changes::Change;
+pub use desk::Desk;
+use works::{Gone, Works};
 
 /// Descriptors that are not clients: listeners, logs, the runtime's own.
 const RESERVED_DESCRIPTORS: u64 = 128;
-/// Idle connections kept to each server.
-const IDLE_PER_SERVER: usize = 128;
+/// Idle connections kept to origin servers, over all of them: 128 for each of 64, or more for fewer.
+const IDLE: usize = 8_192;
 
-/// What to serve.
-pub struct Setup {
-    /// Where clients connect.
-    pub listen: Vec<ListenAddress>,
-    /// Where the operator does; `None` for nowhere.
-    pub admin: Option<(ListenAddress, Option<Token>)>,
-    /// Name of the cluster.
-    pub upstream: String,
-    /// Its servers.
-    pub servers: Vec<ServerAddress>,
-    /// How they are reached and watched.
-    pub upstream_settings: UpstreamSettings,
-    /// How the cache behaves.
-    pub cache: Settings,
-    /// Bounds on clients.
-    pub limits: Limits,
-    /// Whether the front answers by itself.
-    pub front: bool,
-    /// One line per request.
-    pub log: AccessLog,
-}
-
-/// Why a server did not start.
+/// Why a setup cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// An address could not be listened on.
     #[error("cannot listen on {0}: {1}")]
     Listen(ListenAddress, #[source] io::Error),
+    /// The access log cannot be written.
+    #[error("cannot write the access log to {0}: {1}")]
+    Log(String, #[source] io::Error),
+    /// The configuration could not even be read.
+    #[error("cannot read the configuration: {0}")]
+    Read(String),
     /// The servers cannot form a cluster.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
 }
 
+/// Why a reload changed nothing.
+#[derive(Debug)]
+pub enum ReloadError {
+    /// The configuration has mistakes.
+    Mistakes(Box<config::Refused>),
+    /// There is no file to read again.
+    NoFile,
+    /// What it asks for could not be opened.
+    Start(StartError),
+}
+
+/// A reload that is in force.
+#[derive(Clone, Debug)]
+pub struct Reloaded {
+    /// The generation before.
+    pub before: u64,
+    /// The generation now.
+    pub generation: u64,
+    /// How long it took.
+    pub took: Duration,
+    /// What differs.
+    pub changes: Vec<Change>,
+    /// What may be meant otherwise than it is written.
+    pub warnings: Vec<String>,
+}
+
 /// A server that serves.
 pub struct Server {
-    /// The addresses clients connect to, ports resolved.
+    /// The addresses clients connect to at the start, ports resolved.
     pub addresses: Vec<SocketAddr>,
-    /// The operator's address.
+    /// The operator's address at the start.
     pub admin: Option<SocketAddr>,
     /// What every request shares.
     pub edge: Arc<Edge>,
+    inner: Arc<Inner>,
+}
+
+/// What the server and the operator's desk share.
+struct Inner {
+    edge: Arc<Edge>,
     proxy: Arc<HttpProxy<Edge>>,
     connections: Arc<Connections>,
-    ready: Arc<AtomicBool>,
-    stop: watch::Sender<bool>,
+    ready: AtomicBool,
     background: watch::Sender<bool>,
+    works: Mutex<Works>,
 }
 
 /// How a server ended.
@@ -86,183 +114,177 @@ pub enum Ended {
 }
 
 impl Server {
-    /// Opens everything and starts to serve, on the present tokio runtime.
+    /// Opens everything and starts to serve, on the present tokio runtime. `file` is what a reload reads again.
     ///
     /// # Errors
     /// [`StartError`]; nothing keeps running then.
-    pub async fn start(setup: Setup) -> Result<Self, StartError> {
-        let descriptors = net::raise_descriptor_limit();
-        let sockets = setup.listen.iter().map(|address| bind(*address)).collect::<Result<Vec<_>, _>>()?;
-        let admin = setup.admin.as_ref().map(|(address, _)| bind(*address)).transpose()?;
-        let (stop, stopping) = watch::channel(false);
+    pub async fn start(setup: Setup, file: Option<config::Loaded>) -> Result<Self, StartError> {
         let (background, background_ends) = watch::channel(false);
         let metrics = Metrics::new();
-        let cluster = open_cluster(&setup, &metrics)?;
-        cluster.start(background_ends.clone()).await;
-        let mut limits = setup.limits;
-        // A client may need a second descriptor, for its server.
-        limits.connections =
-            limits.connections.min(((descriptors.saturating_sub(RESERVED_DESCRIPTORS)) / 2) as usize);
-        let plan = plan(&setup, limits, &sockets, &cluster, &metrics);
-        let cache = Arc::new(Cache::new(setup.cache));
-        watch_the_numbers(&metrics, &cache, &cluster);
         let state = Arc::new(State {
-            cache,
+            cache: Arc::new(Cache::new(setup.cache)),
             metrics: metrics.clone(),
-            log: setup.log,
             orphans: Arc::new(Semaphore::new(ORPHANS)),
             refreshes: Arc::new(Semaphore::new(ORPHANS)),
             origin_errors: Throttle::default(),
         });
-        let edge = Arc::new(Edge { plan: Arc::new(ArcSwap::from_pointee(plan)), state });
-        let proxy = proxy(&edge, setup.servers.len());
-        let connections = Arc::new(Connections::default());
-        let server = Self {
-            addresses: sockets.iter().filter_map(|s| s.local_addr().ok()).collect(),
-            admin: admin.as_ref().and_then(|s| s.local_addr().ok()),
-            edge,
-            proxy,
-            connections,
-            ready: Arc::new(AtomicBool::new(true)),
-            stop,
+        let mut works = Works::new(state.clone(), background_ends, file);
+        let built = works.build(setup).await?;
+        let plan = Arc::new(ArcSwap::from(works.plan(&built)));
+        let edge = Arc::new(Edge { plan, state });
+        let inner = Arc::new(Inner {
+            proxy: proxy(&edge),
+            edge: edge.clone(),
+            connections: Arc::new(Connections::default()),
+            ready: AtomicBool::new(true),
             background,
-        };
-        server.open_doors(sockets, &stopping);
-        if let (Some(socket), Some((_, token))) = (admin, setup.admin) {
-            tokio::spawn(admin::serve(socket, server.operations(), token, background_ends));
-        }
-        Ok(server)
+            works: Mutex::new(works),
+        });
+        let gone = inner.works.lock().await.gone();
+        inner.watch_the_numbers(gone);
+        let (addresses, admin) = (built.addresses(), built.admin_address());
+        inner.works.lock().await.commit(&inner, built);
+        Ok(Self { addresses, admin, edge, inner })
     }
 
-    fn open_doors(&self, sockets: Vec<TcpListener>, stopping: &watch::Receiver<bool>) {
-        let plan = self.edge.plan.load();
-        for (index, socket) in sockets.into_iter().enumerate() {
-            let Some(listener) = plan.listeners.get(index) else { continue };
-            let door = Arc::new(Door {
-                edge: self.edge.clone(),
-                proxy: self.proxy.clone(),
-                listener: index,
-                name: listener.name.clone(),
-                front: listener.front,
-                metrics: self.edge.state.metrics.listener(&listener.name),
-                shutdown: stopping.clone(),
-            });
-            tokio::spawn(accept(socket, door, self.connections.clone()));
-        }
+    /// Reads the configuration again and puts it in force, if it is sound; otherwise everything stays as it was.
+    ///
+    /// # Errors
+    /// [`ReloadError`], counted and logged.
+    pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        self.inner.reload().await
     }
 
-    fn operations(&self) -> Arc<dyn Operations> {
-        Arc::new(Desk { edge: self.edge.clone(), ready: self.ready.clone() })
+    /// Puts a setup in force that was made otherwise than from a file.
+    ///
+    /// # Errors
+    /// [`StartError`]; everything stays as it was then.
+    pub async fn apply(&self, setup: Setup) -> Result<(), StartError> {
+        let mut works = self.inner.works.lock().await;
+        works.apply(&self.inner, setup).await
+    }
+
+    /// What the operator may ask.
+    pub fn desk(&self) -> Desk {
+        Desk(self.inner.clone())
+    }
+
+    /// The files that the configuration in force was read from.
+    pub async fn files(&self) -> Vec<PathBuf> {
+        self.inner.works.lock().await.files()
     }
 
     /// Stops accepting, lets busy connections finish, and ends as soon as the last is gone or the time is up.
     pub async fn stop(self) -> Ended {
-        self.ready.store(false, Ordering::Release);
-        self.stop.send_replace(true);
-        let patience = self.edge.plan.load().limits.drain;
-        let ended = match tokio::time::timeout(patience, self.connections.gone()).await {
+        let inner = self.inner;
+        inner.ready.store(false, Ordering::Release);
+        let mut works = inner.works.lock().await;
+        works.close_doors();
+        let patience = inner.edge.plan.load().limits.drain;
+        let ended = match tokio::time::timeout(patience, inner.connections.gone()).await {
             Ok(()) => Ended::Clean,
-            Err(_) => Ended::Cut(self.connections.count()),
+            Err(_) => Ended::Cut(inner.connections.count()),
         };
-        self.proxy.http_cleanup().await;
-        self.background.send_replace(true);
-        self.edge.state.log.close();
+        inner.proxy.http_cleanup().await;
+        inner.background.send_replace(true);
+        works.close_admin();
+        inner.edge.plan.load().log.close();
         ended
     }
 }
 
-fn bind(address: ListenAddress) -> Result<TcpListener, StartError> {
-    let socket = net::bind(address).and_then(TcpListener::from_std);
-    socket.map_err(|error| StartError::Listen(address, error))
+impl Inner {
+    async fn reload(self: &Arc<Self>) -> Result<Reloaded, ReloadError> {
+        let began = Instant::now();
+        let mut works = self.works.lock().await;
+        let before = self.edge.plan.load().generation;
+        let result = self.read_and_apply(&mut works).await;
+        let metrics = &self.edge.state.metrics;
+        match result {
+            Ok((changes, warnings)) => {
+                metrics.reload(Reload::Ok);
+                let generation = self.edge.plan.load().generation;
+                let took = began.elapsed();
+                log::info!("configuration: generation {before} → {generation} in {} ms", took.as_millis());
+                changes.iter().for_each(|change| log::info!("configuration: {change}"));
+                warnings.iter().for_each(|warning| log::warn!("configuration: {warning}"));
+                Ok(Reloaded { before, generation, took, changes, warnings })
+            }
+            Err(error) => {
+                metrics.reload(Reload::Error);
+                log::error!("configuration: not reloaded, generation {before} stays in force: {error}");
+                Err(error)
+            }
+        }
+    }
+
+    async fn read_and_apply(
+        self: &Arc<Self>,
+        works: &mut Works,
+    ) -> Result<(Vec<Change>, Vec<String>), ReloadError> {
+        let Some(path) = works.path() else { return Err(ReloadError::NoFile) };
+        let reading = tokio::task::spawn_blocking(move || config::load(&path)).await;
+        let (setup, loaded) = match reading {
+            Ok(Ok(read)) => read,
+            Ok(Err(refused)) => return Err(ReloadError::Mistakes(Box::new(refused))),
+            // The reader panicked, which it has no reason to.
+            Err(error) => return Err(ReloadError::Start(StartError::Read(error.to_string()))),
+        };
+        let connections = works.connections_per_listener(&self.edge.state.metrics);
+        let changes = works.changes(&loaded, &connections);
+        works.apply(self, setup).await.map_err(ReloadError::Start)?;
+        let warnings = loaded.warnings.clone();
+        works.took(loaded);
+        Ok((changes, warnings))
+    }
+
+    /// Numbers that others own are read when somebody asks for them.
+    fn watch_the_numbers(&self, gone: Arc<Gone>) {
+        let edge = Arc::downgrade(&self.edge);
+        self.edge.state.metrics.on_scrape(Box::new(move |metrics| {
+            let Some(edge) = edge.upgrade() else { return };
+            let cache = &edge.state.cache;
+            metrics.set_cache_bytes("memory", cache.ram().bytes());
+            metrics.set_cache_objects("memory", cache.ram().objects());
+            for (reason, total) in cache.ram().evictions() {
+                metrics.set_cache_evictions("memory", reason, total);
+            }
+            let (waiting, filling) = cache.fills();
+            metrics.set_cache_fills("waiting", waiting as u64);
+            metrics.set_cache_fills("filling", filling as u64);
+            for cluster in edge.plan.load().clusters() {
+                // A name may stand for several addresses.
+                let mut active: HashMap<Arc<str>, usize> = HashMap::new();
+                for server in cluster.servers() {
+                    *active.entry(server.name).or_default() += server.active;
+                }
+                for (server, active) in active {
+                    metrics.server(cluster.name(), &server).active.set(active as i64);
+                }
+            }
+            gone.forget(metrics);
+        }));
+    }
 }
 
-fn open_cluster(setup: &Setup, metrics: &Arc<Metrics>) -> Result<Arc<Cluster>, UpstreamError> {
-    let observer = Arc::new(Watcher { cluster: setup.upstream.clone(), metrics: metrics.clone() });
-    Cluster::open(setup.upstream.as_str(), &setup.servers, setup.upstream_settings.clone(), observer)
+impl std::fmt::Display for ReloadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Mistakes(refused) => f.write_str(&refused.summary()),
+            Self::NoFile => f.write_str("it was started without a configuration file"),
+            Self::Start(error) => error.fmt(f),
+        }
+    }
 }
 
-fn plan(
-    setup: &Setup,
-    limits: Limits,
-    sockets: &[TcpListener],
-    cluster: &Arc<Cluster>,
-    metrics: &Arc<Metrics>,
-) -> Plan {
-    let name = |socket: &TcpListener| socket.local_addr().map_or_else(|_| String::new(), |a| a.to_string());
-    let listeners: Vec<Listener> =
-        sockets.iter().map(|socket| Listener { name: name(socket).into(), front: setup.front }).collect();
-    let route = Route {
-        name: "default".into(),
-        cluster: cluster.clone(),
-        cache: true,
-        metrics: listeners.iter().map(|listener| metrics.route(&listener.name, "default")).collect(),
-    };
-    metrics.generation(1);
-    Plan { generation: 1, listeners, routes: vec![route], limits }
-}
-
-fn proxy(edge: &Arc<Edge>, servers: usize) -> Arc<HttpProxy<Edge>> {
-    let conf = ServerConf {
-        upstream_keepalive_pool_size: IDLE_PER_SERVER * servers.max(1),
-        ..ServerConf::default()
-    };
+fn proxy(edge: &Arc<Edge>) -> Arc<HttpProxy<Edge>> {
+    let conf = ServerConf { upstream_keepalive_pool_size: IDLE, ..ServerConf::default() };
     let shared = Edge { plan: edge.plan.clone(), state: edge.state.clone() };
     Arc::new(http_proxy(&Arc::new(conf), shared))
 }
 
-/// Numbers that others own are read when somebody asks for them.
-fn watch_the_numbers(metrics: &Metrics, cache: &Arc<Cache>, cluster: &Arc<Cluster>) {
-    let (cache, cluster) = (cache.clone(), cluster.clone());
-    metrics.on_scrape(Box::new(move |metrics| {
-        metrics.set_cache_bytes("memory", cache.ram().bytes());
-        metrics.set_cache_objects("memory", cache.ram().objects());
-        for (reason, total) in cache.ram().evictions() {
-            metrics.set_cache_evictions("memory", reason, total);
-        }
-        let (waiting, filling) = cache.fills();
-        metrics.set_cache_fills("waiting", waiting as u64);
-        metrics.set_cache_fills("filling", filling as u64);
-        for server in cluster.servers() {
-            metrics.server(cluster.name(), &server.name).active.set(server.active as i64);
-        }
-    }));
-}
-
-/// Tells the metrics who is up.
-struct Watcher {
-    cluster: String,
-    metrics: Arc<Metrics>,
-}
-
-impl Observer for Watcher {
-    fn up(&self, server: &str, up: bool) {
-        self.metrics.server(&self.cluster, server).up.set(i64::from(up));
-    }
-}
-
-/// What the operator may ask.
-struct Desk {
-    edge: Arc<Edge>,
-    ready: Arc<AtomicBool>,
-}
-
-impl Operations for Desk {
-    fn metrics(&self) -> String {
-        self.edge.state.metrics.encode()
-    }
-
-    fn ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire)
-    }
-
-    fn purge_url(&self, url: &http::Uri) -> usize {
-        let scheme = if url.scheme_str() == Some("https") { Scheme::Https } else { Scheme::Http };
-        let Some((host, port)) = url.authority().and_then(|a| split_host(a.as_str())) else { return 0 };
-        let (path, query) = split_query(url.path_and_query().map_or("/", |p| p.as_str()));
-        let cache = &self.edge.state.cache;
-        let key = cache.recipe().key(scheme, host, port.unwrap_or(scheme.default_port()), path, query);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
-        self.edge.state.metrics.purged("url");
-        cache.purge(&key, now)
-    }
+/// Clients at once: each may need a second descriptor, for its server.
+fn connections(wanted: usize) -> usize {
+    let descriptors = net::raise_descriptor_limit();
+    wanted.min((descriptors.saturating_sub(RESERVED_DESCRIPTORS) / 2) as usize)
 }

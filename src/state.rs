@@ -1,7 +1,7 @@
-//! What outlives a generation of configuration: the store, the counters, the log.
+//! What outlives a generation of configuration: the store, the counters, the places for fetches.
 
 use crate::cache::Cache;
-use crate::telemetry::{AccessLog, Metrics, Throttle};
+use crate::telemetry::{Metrics, Throttle};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -15,8 +15,6 @@ pub struct State {
     pub cache: Arc<Cache>,
     /// Counters.
     pub metrics: Arc<Metrics>,
-    /// One line per request.
-    pub log: AccessLog,
     /// Places for fetches that no client waits for any more.
     pub orphans: Arc<Semaphore>,
     /// Places for refreshes, which nobody waits for from the start.

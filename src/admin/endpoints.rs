@@ -1,6 +1,7 @@
 //! Which path of the admin listener does what, and who may ask.
 
-use super::{Admin, purge};
+use super::purge::Wanted;
+use super::{Admin, Answer, body, purge};
 use bytes::Bytes;
 use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, ORIGIN, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
@@ -33,9 +34,13 @@ impl Admin {
                 reply(StatusCode::OK, PROMETHEUS, self.operations.metrics())
             }
             ("/metrics", _) => not_allowed(READ),
-            ("/v1/purge", &Method::POST) if is_foreign(request.headers()) => foreign(),
+            ("/v1/purge" | "/v1/reload" | "/v1/explain", &Method::POST) if is_foreign(request.headers()) => {
+                foreign()
+            }
             ("/v1/purge", &Method::POST) => self.purge(request.into_body()).await,
-            ("/v1/purge", _) => not_allowed(WRITE),
+            ("/v1/reload", &Method::POST) => answered(self.operations.reload().await),
+            ("/v1/explain", &Method::POST) => self.explain(request.into_body()).await,
+            ("/v1/purge" | "/v1/reload" | "/v1/explain", _) => not_allowed(WRITE),
             (path, _) => problem(StatusCode::NOT_FOUND, &format!("there is nothing at {path}")),
         }
     }
@@ -52,18 +57,33 @@ impl Admin {
         B: Body,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        match purge::read(body).await.and_then(|body| purge::url(&body)) {
-            Ok(url) => {
-                let purged = self.operations.purge_url(&url);
-                log::debug!("admin: purged {url}: {purged} objects");
-                reply(StatusCode::OK, JSON, format!("{}\n", serde_json::json!({ "purged": purged })))
-            }
-            Err(refusal) => problem(refusal.status(), &refusal.to_string()),
+        let read = match body::read(body).await {
+            Ok(read) => read,
+            Err(unread) => return problem(unread.status(), &unread.to_string()),
+        };
+        let purged = match purge::wanted(&read) {
+            Ok(Wanted::Url(url)) => self.operations.purge_url(&url),
+            Ok(Wanted::Tag(tag)) => self.operations.purge_tag(&tag),
+            Err(refusal) => return problem(StatusCode::BAD_REQUEST, &refusal.to_string()),
+        };
+        log::debug!("admin: purged {purged} objects: {}", String::from_utf8_lossy(&read));
+        reply(StatusCode::OK, JSON, format!("{}\n", serde_json::json!({ "purged": purged })))
+    }
+
+    async fn explain<B>(&self, body: B) -> Reply
+    where
+        B: Body,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        match body::read(body).await {
+            Ok(question) => answered(self.operations.explain(&question)),
+            Err(unread) => problem(unread.status(), &unread.to_string()),
         }
     }
 
     fn is_authorized(&self, fields: &HeaderMap) -> bool {
-        let Some(token) = &self.token else { return true };
+        let token = self.token.read();
+        let Some(token) = &*token else { return true };
         fields.get(AUTHORIZATION).is_some_and(|sent| token.admits(sent.as_bytes()))
     }
 }
@@ -77,6 +97,11 @@ fn is_foreign(fields: &HeaderMap) -> bool {
     let origin = origin.as_bytes();
     let authority = origin.strip_prefix(b"http://").or_else(|| origin.strip_prefix(b"https://"));
     authority.is_none() || authority != fields.get(HOST).map(HeaderValue::as_bytes)
+}
+
+fn answered(answer: Answer) -> Reply {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    reply(status, JSON, format!("{}\n", answer.body))
 }
 
 fn foreign() -> Reply {

@@ -1,23 +1,26 @@
-//! The admin listener: metrics, health and purges, for the operator and never for visitors.
+//! The admin listener: metrics, health, purges, reloads and explanations, for the operator and never for visitors.
 //!
 //! - `GET /metrics`: everything Foreland counts, in the Prometheus text format.
 //! - `GET /healthz`: 200 while the process lives. `GET /readyz`: 200 while it serves, 503 before and while it drains.
-//! - `POST /v1/purge` with `{"url": "http://host/path?query"}`: answers `{"purged": n}`.
+//! - `POST /v1/purge` with `{"url": "http://host/path?query"}` or `{"tag": "assets"}`: answers `{"purged": n}`.
+//! - `POST /v1/reload`: reads the configuration again; 200 with what changed, 422 with its mistakes, 409 without a file.
+//! - `POST /v1/explain` with `{"url": "…"}`: what would become of a request, and what is stored for it now.
 //!
 //! It knows the engines only as [`Operations`]. One connection carries one request and ends within half a minute,
 //! so that no idle client can keep a purge or a scrape out. TLS is deliberately absent: it listens on loopback, or
-//! in a private network with a [`Token`].
+//! in a private network with a [`Token`](crate::net::Token).
 
+mod body;
 mod endpoints;
 mod purge;
-mod token;
 
-pub use token::{AdminError, Token, token_for};
-
+use crate::net::Token;
+use async_trait::async_trait;
 use http::Uri;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::RwLock;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +30,23 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+/// What the process answers to a question that only it can answer.
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// What is said.
+    pub body: serde_json::Value,
+}
+
+impl Answer {
+    /// It was done.
+    pub fn ok(body: serde_json::Value) -> Self {
+        Self { status: 200, body }
+    }
+}
+
 /// What the admin listener may ask of the running process.
+#[async_trait]
 pub trait Operations: Send + Sync {
     /// Every metric, in the Prometheus text format.
     fn metrics(&self) -> String;
@@ -37,6 +56,15 @@ pub trait Operations: Send + Sync {
 
     /// Removes what is stored for an absolute URL, every variant of it; tells how many objects that were.
     fn purge_url(&self, url: &Uri) -> usize;
+
+    /// Removes what is stored under a tag; tells how many objects that were.
+    fn purge_tag(&self, tag: &str) -> usize;
+
+    /// Reads the configuration again and puts it in force.
+    async fn reload(&self) -> Answer;
+
+    /// Says what would become of a request, given as JSON.
+    fn explain(&self, question: &[u8]) -> Answer;
 }
 
 /// Connections at a time; more wait in the listener's backlog.
@@ -55,7 +83,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub async fn serve(
     listener: TcpListener,
     operations: Arc<dyn Operations>,
-    token: Option<Token>,
+    token: Arc<RwLock<Option<Token>>>,
     mut until: watch::Receiver<bool>,
 ) {
     let admin = Arc::new(Admin { operations, token });
@@ -99,7 +127,7 @@ async fn accept(
 /// What every connection shares.
 struct Admin {
     operations: Arc<dyn Operations>,
-    token: Option<Token>,
+    token: Arc<RwLock<Option<Token>>>,
 }
 
 impl Admin {
@@ -133,6 +161,7 @@ mod tests {
         purged: Mutex<Vec<String>>,
     }
 
+    #[async_trait]
     impl Operations for Engines {
         fn metrics(&self) -> String {
             "foreland_config_generation 1\n".into()
@@ -146,6 +175,19 @@ mod tests {
             self.purged.lock().push(url.to_string());
             3
         }
+
+        fn purge_tag(&self, tag: &str) -> usize {
+            self.purged.lock().push(format!("tag {tag}"));
+            5
+        }
+
+        async fn reload(&self) -> Answer {
+            Answer { status: 422, body: serde_json::json!({ "error": "1 error" }) }
+        }
+
+        fn explain(&self, question: &[u8]) -> Answer {
+            Answer::ok(serde_json::json!({ "asked": String::from_utf8_lossy(question) }))
+        }
     }
 
     struct Running {
@@ -158,7 +200,7 @@ mod tests {
     async fn start(engines: Engines, token: Option<&str>) -> Running {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let token = token_for(addr, token).unwrap();
+        let token = Arc::new(RwLock::new(crate::net::token_for(addr, token).unwrap()));
         let (engines, (end, until)) = (Arc::new(engines), watch::channel(false));
         let task = tokio::spawn(serve(listener, engines.clone(), token, until));
         Running { addr, engines, end, task }
@@ -228,6 +270,24 @@ mod tests {
         assert!(answer.contains("content-type: application/json\r\n"), "{answer}");
         assert!(answer.ends_with("{\"purged\":3}\n"), "{answer}");
         assert_eq!(*admin.engines.purged.lock(), ["http://www.example.com/a?b=c"]);
+    }
+
+    #[tokio::test]
+    async fn a_tag_is_purged_a_reload_and_an_explanation_are_asked_for() {
+        let admin = start(Engines::default(), None).await;
+        let answer = admin.purge("", r#"{"tag": "assets"}"#).await;
+        assert!(answer.ends_with("{\"purged\":5}\n"), "{answer}");
+        assert_eq!(*admin.engines.purged.lock(), ["tag assets"]);
+        let answer = admin.ask("POST /v1/reload HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert!(status(&answer) == "422" && answer.ends_with("{\"error\":\"1 error\"}\n"), "{answer}");
+        let asked = "POST /v1/explain HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}";
+        let answer = admin.ask(asked).await;
+        assert!(status(&answer) == "200" && answer.ends_with("{\"asked\":\"{}\"}\n"), "{answer}");
+        for path in ["/v1/reload", "/v1/explain"] {
+            assert_eq!(status(&admin.get(path).await), "405", "{path}");
+            let foreign = format!("POST {path} HTTP/1.1\r\nHost: a\r\nOrigin: http://b\r\n\r\n");
+            assert_eq!(status(&admin.ask(&foreign).await), "403", "{path}");
+        }
     }
 
     #[tokio::test]
@@ -330,7 +390,7 @@ mod tests {
     }
 
     async fn lifetime(sent: &[u8]) -> Duration {
-        let admin = Admin { operations: Arc::new(Engines::default()), token: None };
+        let admin = Admin { operations: Arc::new(Engines::default()), token: Arc::default() };
         let (mut client, server) = duplex(1024);
         client.write_all(sent).await.unwrap();
         let start = Instant::now();

@@ -1,25 +1,14 @@
 //! Reads what a purge asks for, and says exactly what is wrong with it if it cannot be done.
 
-use bytes::Bytes;
-use http::{StatusCode, Uri};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Body;
+use http::Uri;
 use serde::Deserialize;
-use std::time::Duration;
-use tokio::time::timeout;
-
-/// Largest body that is taken.
-const MAX_BODY: usize = 64 << 10;
-
-/// From the end of the head to the end of the body.
-const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Why a purge was not carried out. Always the client's fault.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refusal {
-    /// It ended early, or is not delimited as HTTP wants it.
-    #[error("the body could not be read: {0}")]
-    Broken(Box<dyn std::error::Error + Send + Sync>),
+    /// It names both a URL and a tag.
+    #[error("`url` and `tag` stand side by side: send one purge for each")]
+    Both,
     /// It is not what was asked for.
     #[error("the body is not what a purge needs: {0}. {EXAMPLE}")]
     Data(serde_json::Error),
@@ -29,62 +18,49 @@ pub(super) enum Refusal {
     /// It is not JSON at all.
     #[error("the body is not JSON: {0}. {EXAMPLE}")]
     Json(serde_json::Error),
-    /// It names no URL.
-    #[error("`url` is missing. {EXAMPLE}")]
-    MissingUrl,
-    /// It is not finished in time.
-    #[error("the body did not arrive within {} seconds", BODY_DEADLINE.as_secs())]
-    Slow,
-    /// It is larger than any purge.
-    #[error("the body is larger than {} KiB", MAX_BODY >> 10)]
-    TooLarge,
+    /// It names nothing to purge.
+    #[error("`url` or `tag` is missing. {EXAMPLE}")]
+    Missing,
     /// Its URL is none, or not one that could be stored.
     #[error("`{url}` {why}. {EXAMPLE}")]
     Url { url: String, why: String },
 }
 
-const EXAMPLE: &str = r#"Send {"url": "http://host/path?query"}"#;
-
-impl Refusal {
-    pub(super) fn status(&self) -> StatusCode {
-        match self {
-            Self::Slow => StatusCode::REQUEST_TIMEOUT,
-            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            _ => StatusCode::BAD_REQUEST,
-        }
-    }
-}
+const EXAMPLE: &str = r#"Send {"url": "http://host/path?query"} or {"tag": "assets"}"#;
 
 /// The body of a purge request.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Purge {
     url: Option<String>,
+    tag: Option<String>,
 }
 
-/// Reads a body of bounded length in bounded time.
-pub(super) async fn read<B>(body: B) -> Result<Bytes, Refusal>
-where
-    B: Body,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    match timeout(BODY_DEADLINE, Box::pin(Limited::new(body, MAX_BODY)).collect()).await {
-        Err(_) => Err(Refusal::Slow),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge),
-        Ok(Err(error)) => Err(Refusal::Broken(error)),
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-    }
+/// What is to be purged.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Everything that a rule has given this tag.
+    Tag(String),
+    /// Every variant of an absolute URL, `http` or `https`.
+    Url(Uri),
 }
 
-/// The URL to purge: absolute, `http` or `https`.
-pub(super) fn url(body: &[u8]) -> Result<Uri, Refusal> {
+/// Reads what is to be purged.
+pub(super) fn wanted(body: &[u8]) -> Result<Wanted, Refusal> {
     if body.trim_ascii().is_empty() {
         return Err(Refusal::Empty);
     }
     let purge: Purge = serde_json::from_slice(body)
         .map_err(|error| if error.is_data() { Refusal::Data(error) } else { Refusal::Json(error) })?;
-    let text = purge.url.ok_or(Refusal::MissingUrl)?;
-    absolute(&text).map_err(|why| Refusal::Url { url: text, why })
+    match (purge.url, purge.tag) {
+        (Some(_), Some(_)) => Err(Refusal::Both),
+        (None, Some(tag)) => Ok(Wanted::Tag(tag)),
+        (Some(text), None) => match absolute(&text) {
+            Ok(url) => Ok(Wanted::Url(url)),
+            Err(why) => Err(Refusal::Url { url: text, why }),
+        },
+        (None, None) => Err(Refusal::Missing),
+    }
 }
 
 fn absolute(text: &str) -> Result<Uri, String> {
@@ -109,9 +85,10 @@ mod tests {
     fn an_absolute_url_is_taken() {
         for taken in ["http://a/", "https://a.example:8443/x?y=1", "http://[::1]/", "HTTP://A/b"] {
             let body = serde_json::json!({ "url": taken }).to_string();
-            assert!(url(body.as_bytes()).unwrap().authority().is_some(), "{taken}");
+            let wanted = wanted(body.as_bytes()).unwrap();
+            assert!(matches!(wanted, Wanted::Url(url) if url.authority().is_some()), "{taken}");
         }
-        assert_eq!(url(br#"{"url":"http://a"}"#).unwrap().path(), "/");
+        assert_eq!(wanted(br#"{"tag":"a"}"#).unwrap(), Wanted::Tag("a".into()));
     }
 
     #[test]
@@ -122,14 +99,15 @@ mod tests {
             ("{", "the body is not JSON: EOF while parsing an object at line 1 column 1."),
             ("{\n  \"url\": x}", "the body is not JSON: expected value at line 2 column 10."),
             ("url=http://a/", "the body is not JSON: expected value at line 1 column 1."),
-            ("{}", "`url` is missing."),
+            ("{}", "`url` or `tag` is missing."),
+            (r#"{"url": "http://a/", "tag": "b"}"#, "`url` and `tag` stand side by side"),
             (
                 r#"{"url": 5}"#,
                 "the body is not what a purge needs: invalid type: integer `5`, expected a string at",
             ),
             (
-                r#"{"tag": "a"}"#,
-                "the body is not what a purge needs: unknown field `tag`, expected `url` at line 1",
+                r#"{"host": "a"}"#,
+                "the body is not what a purge needs: unknown field `host`, expected `url` or `tag` at line 1",
             ),
             (r#"{"url": "/path"}"#, "`/path` is not absolute: it needs scheme and host."),
             (r#"{"url": "host/path"}"#, "`host/path` is not a URL: "),
@@ -139,9 +117,8 @@ mod tests {
             (r#"{"url": "http://a/ b"}"#, "`http://a/ b` is not a URL: "),
             (r#"{"url": ""}"#, "`` is not a URL: "),
         ] {
-            let refusal = url(body.as_bytes()).unwrap_err();
+            let refusal = wanted(body.as_bytes()).unwrap_err();
             assert!(refusal.to_string().starts_with(complaint), "{body}: {refusal}");
-            assert_eq!(refusal.status(), StatusCode::BAD_REQUEST);
         }
     }
 }

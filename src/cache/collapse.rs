@@ -94,16 +94,26 @@ impl Flights {
         let mut shard = self.shard(key).lock();
         let Some(fills) = shard.get_mut(&key.hash) else { return 0 };
         let before = fills.len();
-        fills.retain(|fill| {
-            let doomed = fill.key == *key;
-            if doomed {
-                fill.doom();
-            }
-            !doomed
-        });
+        fills.retain(|fill| keep(fill, |fill| fill.key == *key));
         let doomed = before - fills.len();
         if fills.is_empty() {
             shard.remove(&key.hash);
+        }
+        doomed
+    }
+
+    /// The same for every fetch that `named` names, whatever its key. One lock at a time.
+    pub fn doom_where(&self, named: impl Fn(&Fill) -> bool) -> Vec<Arc<Fill>> {
+        let mut doomed = Vec::new();
+        for shard in &self.shards {
+            shard.lock().retain(|_, fills| {
+                fills.retain(|fill| {
+                    let kept = keep(fill, &named);
+                    doomed.extend((!kept).then(|| fill.clone()));
+                    kept
+                });
+                !fills.is_empty()
+            });
         }
         doomed
     }
@@ -121,6 +131,15 @@ impl Flights {
         }
         counts
     }
+}
+
+/// Whether a fetch stays: one that is named is doomed and does not.
+fn keep(fill: &Fill, named: impl Fn(&Fill) -> bool) -> bool {
+    let doomed = named(fill);
+    if doomed {
+        fill.doom();
+    }
+    !doomed
 }
 
 /// Whether a request with these selecting fields may wait for a fetch that has no head yet.

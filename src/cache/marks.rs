@@ -1,13 +1,15 @@
 //! Short notes about keys for which nothing is stored: "cannot be shared" (hit-for-miss) and "was purged".
 
+use super::key::url_part;
 use crate::verdict::{Key, NotStored};
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Independent locks; a power of two.
 const SHARDS: usize = 64;
-/// Most notes a shard keeps; 64 × 2,048 notes of about 50 bytes are 6 MB at most.
+/// Most notes a shard keeps; 64 × 2,048 notes of about 60 bytes are 8 MB at most.
 const PER_SHARD: usize = 2_048;
 
 /// What is known of a key.
@@ -19,8 +21,16 @@ pub enum Mark {
     Purged,
 }
 
-/// Notes by place, each with the second in which it ends.
-type Shard = Mutex<HashMap<u128, (Mark, u64)>>;
+/// Notes by place.
+type Shard = Mutex<HashMap<u128, Note>>;
+
+struct Note {
+    mark: Mark,
+    /// The second in which it ends.
+    until: u64,
+    /// The URL of the key, so that all of one URL can be forgotten. Two URLs of one hash lose a note, no more.
+    url: u64,
+}
 
 /// The notes, bounded in number and in time.
 pub struct Marks {
@@ -48,15 +58,16 @@ impl Marks {
     pub fn find(&self, key: &Key, with_credentials: bool, now: u64) -> Option<Mark> {
         let place = place(key, with_credentials);
         let shard = self.shard(place).lock();
-        shard.get(&place).filter(|(_, until)| *until > now).map(|(mark, _)| *mark)
+        shard.get(&place).filter(|note| note.until > now).map(|note| note.mark)
     }
 
     /// Notes something about a key until the given second.
     pub fn set(&self, key: &Key, with_credentials: bool, mark: Mark, now: u64, until: u64) {
         let place = place(key, with_credentials);
+        let note = Note { mark, until, url: xxh3_64(url_part(key)) };
         let mut shard = self.shard(place).lock();
         if shard.len() >= PER_SHARD && !shard.contains_key(&place) {
-            shard.retain(|_, (_, until)| *until > now);
+            shard.retain(|_, note| note.until > now);
             // Still full: forget something; a forgotten note costs one request some waiting.
             if shard.len() >= PER_SHARD
                 && let Some(any) = shard.keys().next().copied()
@@ -64,13 +75,21 @@ impl Marks {
                 shard.remove(&any);
             }
         }
-        shard.insert(place, (mark, until));
+        shard.insert(place, note);
     }
 
     /// Forgets the note about a key.
     pub fn clear(&self, key: &Key, with_credentials: bool) {
         let place = place(key, with_credentials);
         self.shard(place).lock().remove(&place);
+    }
+
+    /// Forgets for every key of these URLs that it could not be shared. One lock at a time.
+    pub fn clear_urls(&self, urls: &[Key]) {
+        let urls: Vec<u64> = urls.iter().map(|url| xxh3_64(url_part(url))).collect();
+        for shard in &self.shards {
+            shard.lock().retain(|_, note| note.mark == Mark::Purged || !urls.contains(&note.url));
+        }
     }
 }
 
@@ -90,6 +109,19 @@ mod tests {
         assert_eq!(marks.find(&key(1), false, 19), Some(Mark::Purged));
         assert_eq!(marks.find(&key(1), false, 20), None);
         assert_eq!(marks.find(&key(1), true, 11), None);
+    }
+
+    #[test]
+    fn what_could_not_be_shared_is_forgotten_by_url() {
+        let marks = Marks::default();
+        let hit_for_miss = Mark::HitForMiss(NotStored::Private);
+        let keys = [b"a", b"a", b"b"].map(|url| Key { hash: 0, bytes: SmallVec::from_slice(url) });
+        for (hash, mark) in [hit_for_miss, Mark::Purged, hit_for_miss].into_iter().enumerate() {
+            marks.set(&Key { hash: hash as u128 * 2, ..keys[hash].clone() }, false, mark, 10, 20);
+        }
+        marks.clear_urls(&keys[..1]);
+        let left = [0, 2, 4].map(|hash| marks.find(&key(hash), false, 11));
+        assert_eq!(left, [None, Some(Mark::Purged), Some(hit_for_miss)]);
     }
 
     #[test]

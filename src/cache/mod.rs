@@ -17,9 +17,13 @@ pub mod purge;
 pub mod storage;
 pub mod store;
 
+#[cfg(test)]
+mod fixture;
+
 use crate::http::fields::Fields;
 use crate::http::vary;
 use crate::verdict::{Key, MissWhy, NotStored, StaleWhy, Stored};
+use arc_swap::ArcSwap;
 use collapse::{Flights, Joined, same_guess};
 use marks::{Mark, Marks};
 use object::{Object, StoredHead, Variant};
@@ -35,7 +39,7 @@ const SHARDS: usize = 64;
 const MAX_VARIANTS: usize = 64;
 
 /// How the cache behaves where the origin is silent.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Bytes of memory for stored and incoming bodies, heads and keys.
     pub memory: u64,
@@ -62,6 +66,8 @@ pub struct Ask<'a> {
     pub directives: RequestDirectives,
     /// Whether it carries an Authorization field.
     pub with_credentials: bool,
+    /// Whether it may wait for, or read along with, a fetch that another request caused.
+    pub collapse: bool,
     /// Now, in seconds since 1970.
     pub now: u64,
 }
@@ -100,7 +106,7 @@ pub struct Cache {
     flights: Flights,
     marks: Marks,
     recipe: key::Recipe,
-    settings: Settings,
+    settings: ArcSwap<Settings>,
 }
 
 impl Cache {
@@ -111,7 +117,7 @@ impl Cache {
             flights: Flights::default(),
             marks: Marks::default(),
             recipe: key::Recipe::new(fastrand::u64(..)),
-            settings,
+            settings: ArcSwap::from_pointee(settings),
         }
     }
 
@@ -121,8 +127,16 @@ impl Cache {
     }
 
     /// How it behaves where the origin is silent.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
+    pub fn settings(&self) -> Settings {
+        **self.settings.load()
+    }
+
+    /// Behaves like this from now on; what is stored keeps the lifetime it was stored with.
+    pub fn configure(&self, settings: Settings) {
+        let before = self.settings.swap(Arc::new(settings));
+        if before.memory != settings.memory {
+            self.resize(settings.memory);
+        }
     }
 
     /// The RAM tier, for counters.
@@ -137,7 +151,25 @@ impl Cache {
 
     /// What is stored, or on its way in, for a request. Changes nothing but the object's popularity.
     pub fn lookup(&self, ask: &Ask<'_>) -> Found {
-        let stored = self.ram.find(ask.key.hash, |o| o.key == *ask.key && selects(&o.head, ask.fields));
+        self.found(ask, self.ram.find(ask.key.hash, |o| o.key == *ask.key && selects(&o.head, ask.fields)))
+    }
+
+    /// The same without counting as a visit, for whoever only wants to know.
+    pub fn glance(&self, ask: &Ask<'_>) -> Found {
+        self.found(ask, self.ram.peek(ask.key.hash, |o| o.key == *ask.key && selects(&o.head, ask.fields)))
+    }
+
+    /// How many variants of a resource are stored.
+    pub fn variants(&self, key: &Key) -> usize {
+        let mut count = 0;
+        self.ram.peek(key.hash, |o| {
+            count += usize::from(o.key == *key);
+            false
+        });
+        count
+    }
+
+    fn found(&self, ask: &Ask<'_>, stored: Option<Arc<Object>>) -> Found {
         let Some(object) = stored else { return self.lookup_absent(ask) };
         if ask.with_credentials && !object.head.times.life.shareable_with_credentials {
             return Found::Forbidden;
@@ -169,6 +201,9 @@ impl Cache {
     }
 
     fn streaming(&self, ask: &Ask<'_>) -> Option<FillReader> {
+        if !ask.collapse {
+            return None;
+        }
         self.flights.find(ask.key, |fill| is_streaming(fill, ask))?.read()
     }
 
@@ -178,12 +213,12 @@ impl Cache {
         self.flights.find(ask.key, |fill| is_pending(fill, ask, guess.as_ref())).is_some()
     }
 
-    /// Joins the fetch of a resource, or becomes its leader.
+    /// Joins the fetch of a resource, or becomes its leader. A request that may not join leads a fetch of its own.
     pub fn fetch(&self, ask: &Ask<'_>, stale: Option<Arc<Object>>) -> Fetch {
         let guess = self.guess(ask);
         let joined = self.flights.join(
             ask.key,
-            |fill| is_streaming(fill, ask) || is_pending(fill, ask, guess.as_ref()),
+            |fill| ask.collapse && (is_streaming(fill, ask) || is_pending(fill, ask, guess.as_ref())),
             || self.fresh(ask),
             || Fill::new(ask.key.clone(), ask.with_credentials, guess.clone(), self.still_there(stale)),
         );
@@ -216,12 +251,23 @@ impl Cache {
 
     /// Starts to take in a response that may be stored.
     pub fn writer(&self, fill: &Arc<Fill>) -> FillWriter {
-        FillWriter::new(fill.clone(), self.ram.reserve(), self.ram.max_object())
+        FillWriter::new(fill.clone(), self.ram.reserve(), self.max_object_of(fill))
     }
 
     /// Longest body that is stored, in bytes.
     pub fn max_object(&self) -> u64 {
         self.ram.max_object()
+    }
+
+    /// Longest body that is stored of this fetch: a rule may set less than [`Cache::max_object`], never more.
+    pub fn max_object_of(&self, fill: &Fill) -> u64 {
+        fill.limit().map_or(self.max_object(), |limit| limit.min(self.max_object()))
+    }
+
+    /// Gives the RAM tier another number of bytes, evicting at once what no longer fits. What is just coming in keeps
+    /// the bytes that it has.
+    pub fn resize(&self, memory: u64) {
+        self.ram.set_budget(memory);
     }
 
     /// The origin has sent everything: stores it and tells the readers.
@@ -244,7 +290,7 @@ impl Cache {
             fill.lose(why);
             if why == NotStored::TooLarge {
                 // The next ones need not wait for each other to learn that.
-                let until = now + self.settings.hit_for_miss;
+                let until = now + self.settings().hit_for_miss;
                 self.marks.set(&fill.key, fill.with_credentials, Mark::HitForMiss(why), now, until);
             }
         }
@@ -303,7 +349,7 @@ impl Cache {
     pub fn not_stored(&self, fill: &Arc<Fill>, why: NotStored, status: u16, now: u64) {
         // A failing origin is no property of the resource: the next request may well be storable.
         if status < 500 {
-            let until = now + self.settings.hit_for_miss;
+            let until = now + self.settings().hit_for_miss;
             self.marks.set(&fill.key, fill.with_credentials, Mark::HitForMiss(why), now, until);
         }
         self.flights.remove(fill);
@@ -363,4 +409,97 @@ pub fn may_share(fill: &Fill, ask: &Ask<'_>) -> bool {
     head.is_some_and(|head| {
         selects(head, ask.fields) && (!ask.with_credentials || head.times.life.shareable_with_credentials)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fixture::{NOW, ask, cache, complete, for_device, head, lead, store, url};
+    use super::*;
+    use bytes::Bytes;
+
+    fn hit_for_miss(found: &Found) -> Option<NotStored> {
+        match found {
+            Found::HitForMiss(why) => Some(*why),
+            _ => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_that_does_not_collapse_leads_its_own_fetch_and_reads_no_other() {
+        let cache = cache();
+        let key = url(&cache, "/a");
+        let alone = Ask { collapse: false, ..ask(&key) };
+        let first = lead(&cache, &ask(&key));
+        let second = lead(&cache, &alone);
+        assert!(!Arc::ptr_eq(first.fill(), second.fill()));
+        assert!(first.fill().start(head(&[])));
+        assert!(matches!(cache.lookup(&alone), Found::Miss(MissWhy::Absent, None)));
+        assert!(matches!(cache.lookup(&ask(&key)), Found::Filling(_)));
+        assert!(matches!(cache.fetch(&alone, None), Fetch::Lead(_)));
+        // What is stored already serves it as anybody.
+        complete(&cache, first.fill(), "x").await;
+        assert!(matches!(cache.lookup(&alone), Found::Hit(_)));
+        assert!(matches!(cache.fetch(&alone, None), Fetch::Ready(_)));
+    }
+
+    #[test]
+    fn fetches_that_do_not_collapse_are_bounded() {
+        let cache = cache();
+        let key = url(&cache, "/a");
+        let alone = Ask { collapse: false, ..ask(&key) };
+        let fetches: Vec<_> = (0..1000).map(|_| cache.fetch(&alone, None)).collect();
+        let led = fetches.iter().filter(|fetch| matches!(fetch, Fetch::Lead(_))).count();
+        assert_eq!((led, cache.fills().0), (64, 64));
+        assert!(matches!(fetches[999], Fetch::Crowded));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_outgrows_the_limit_of_its_rule_is_read_and_not_kept() {
+        let cache = cache();
+        for (limit, stored) in [(3, false), (4, true), (u64::MAX, true)] {
+            let key = url(&cache, &format!("/{limit}"));
+            let mut reader = lead(&cache, &ask(&key));
+            assert!(reader.fill().limit_to(limit) && !reader.fill().limit_to(1), "set once");
+            assert_eq!(cache.max_object_of(reader.fill()), limit.min(cache.max_object()));
+            assert!(reader.fill().start(head(&[])));
+            let fill = reader.fill().clone();
+            complete(&cache, &fill, "body").await;
+            assert_eq!(reader.next().await, store::fill::Piece::Data(Bytes::from_static(b"body")));
+            assert_eq!(reader.next().await, store::fill::Piece::End);
+            let found = cache.lookup(&ask(&key));
+            assert_eq!(matches!(found, Found::Hit(_)), stored, "{limit}");
+            assert_eq!(hit_for_miss(&found), (!stored).then_some(NotStored::TooLarge));
+            assert_eq!(fill.lost(), (!stored).then_some(NotStored::TooLarge));
+        }
+        assert_eq!(cache.fills(), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn a_smaller_memory_takes_effect_at_once() {
+        let cache = cache();
+        for n in 0..100 {
+            store(&cache, &url(&cache, &format!("/{n}")), &[], "x").await;
+        }
+        let (before, bytes) = (cache.ram().objects(), cache.ram().bytes());
+        cache.resize(bytes / 2);
+        assert_eq!((before, cache.max_object()), (100, bytes / 16));
+        assert!(cache.ram().bytes() <= bytes / 2 && cache.ram().objects() >= 40);
+        cache.resize(1 << 20);
+        store(&cache, &url(&cache, "/new"), &[], "x").await;
+        assert!(matches!(cache.lookup(&ask(&url(&cache, "/new"))), Found::Hit(_)));
+    }
+
+    #[tokio::test]
+    async fn what_rules_decided_survives_being_stored_and_confirmed() {
+        let cache = cache();
+        let key = for_device(&cache, "/a", "m");
+        store(&cache, &key, &["news"], "body").await;
+        let Found::Hit(object) = cache.lookup(&ask(&key)) else { panic!("not stored") };
+        assert!(object.head.ruled.has_tag("news") && object.head.length == Some(4));
+        let asked = Ask { now: NOW + 100, ..ask(&key) };
+        let Fetch::Lead(reader) = cache.fetch(&asked, Some(object.clone())) else { panic!("fresh") };
+        cache.confirm(reader.fill(), head(&["sport"]), &object);
+        let confirmed = reader.fill().resolved().unwrap();
+        assert!(confirmed.head.ruled.has_tag("sport") && !confirmed.head.ruled.has_tag("news"));
+    }
 }

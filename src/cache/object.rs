@@ -5,6 +5,7 @@ use super::store::ram::Weigh;
 use crate::verdict::Key;
 use bytes::Bytes;
 use smallvec::SmallVec;
+use std::sync::Arc;
 
 /// Bytes a resident object costs beside head, body and key: itself, and its places in queue and table (about 70
 /// bytes, with room to grow).
@@ -22,8 +23,11 @@ struct FieldAt {
 /// Content-Length, Age and whatever else differs from answer to answer, and without the closing blank line.
 #[derive(Clone, Debug)]
 pub struct StoredHead {
+    /// What goes on the wire, and behind it the fields that do not.
     wire: Bytes,
-    fields: std::sync::Arc<[FieldAt]>,
+    shown: u32,
+    /// The fields that are shown, and behind them those that are not.
+    fields: Arc<[FieldAt]>,
     /// The HTTP status.
     pub status: u16,
     /// Length of the body as the origin announced it; known for every finished object.
@@ -31,8 +35,38 @@ pub struct StoredHead {
     /// When it was received and how long it lives.
     pub times: StoredTimes,
     /// Which request fields selected it, and what they said (RFC 9111 §4.1).
-    pub variant: Option<std::sync::Arc<Variant>>,
+    pub variant: Option<Arc<Variant>>,
+    /// What cache rules decided for it.
+    pub ruled: Ruled,
 }
+
+/// What cache rules decided for a stored response. It stays with the object: a reload changes it at the next fetch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ruled {
+    /// By which it can be purged together with others.
+    pub tags: Option<Arc<[Box<str>]>>,
+    /// Seconds for which a browser may keep it, in place of what the origin says; see [`StoredHead::max_age`].
+    pub browser: Option<u32>,
+    /// Name of the rule that decided last, for the log.
+    pub rule: Option<Arc<str>>,
+}
+
+impl Ruled {
+    /// Whether it has this tag.
+    pub fn has_tag(&self, tag: &str) -> bool {
+        self.tags.as_ref().is_some_and(|tags| tags.iter().any(|other| **other == *tag))
+    }
+
+    /// Bytes it holds. What it shares with other objects counts for each: too much is safe, too little is not.
+    fn size(&self) -> usize {
+        let tags =
+            self.tags.as_ref().map_or(0, |tags| tags.iter().map(|tag| tag.len() + 16).sum::<usize>() + 16);
+        tags + self.rule.as_ref().map_or(0, |rule| rule.len() + 16)
+    }
+}
+
+/// Fields that tell a browser how long it may keep a response.
+const OF_THE_BROWSER: [&str; 3] = ["cache-control", "expires", "pragma"];
 
 /// The request fields that selected a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,34 +78,39 @@ pub struct Variant {
 }
 
 impl StoredHead {
-    /// Prepares a head from fields that may be stored. `length` is the body's, if the origin announced it.
+    /// Prepares a head from fields that may be stored. `length` is the body's, if the origin announced it. Where a rule
+    /// says how long a browser may keep it, what the origin says of that is kept and not shown.
     pub fn new<'a>(
         status: u16,
         fields: impl Iterator<Item = (&'a str, &'a [u8])>,
         length: Option<u64>,
         times: StoredTimes,
         variant: Option<Variant>,
+        ruled: Ruled,
     ) -> Self {
         let mut wire = status_line(status);
         let mut places = Vec::with_capacity(16);
+        let mut hidden: SmallVec<[(&str, &[u8]); 4]> = SmallVec::new();
         for (name, value) in fields {
-            let at = wire.len();
-            wire.extend_from_slice(name.as_bytes());
-            wire.extend_from_slice(b": ");
-            let value_at = wire.len();
-            wire.extend_from_slice(value);
-            places.push(FieldAt { name: at as u32, value: value_at as u32, end: wire.len() as u32 });
-            wire.extend_from_slice(b"\r\n");
+            if ruled.browser.is_some() && OF_THE_BROWSER.iter().any(|n| n.eq_ignore_ascii_case(name)) {
+                hidden.push((name, value));
+            } else {
+                places.push(push_field(&mut wire, name, value));
+            }
         }
+        let shown = wire.len() as u32;
+        places.extend(hidden.into_iter().map(|(name, value)| push_field(&mut wire, name, value)));
         wire.shrink_to_fit();
-        Self {
-            wire: Bytes::from(wire),
-            fields: places.into(),
-            status,
-            length,
-            times,
-            variant: variant.map(std::sync::Arc::new),
-        }
+        let (fields, variant) = (places.into(), variant.map(Arc::new));
+        Self { wire: Bytes::from(wire), shown, fields, status, length, times, variant, ruled }
+    }
+
+    /// The same head with more fields that are kept and not shown: what a rule has taken out, for the next time rules are
+    /// asked about this response.
+    pub fn hiding<'a>(self, hidden: impl Iterator<Item = (&'a str, &'a [u8])>) -> Self {
+        let (mut wire, mut places) = (self.wire.to_vec(), self.fields.to_vec());
+        places.extend(hidden.map(|(name, value)| push_field(&mut wire, name, value)));
+        Self { wire: Bytes::from(wire), fields: places.into(), ..self }
     }
 
     /// The same head for a body whose length is known now.
@@ -81,16 +120,34 @@ impl StoredHead {
 
     /// The status line and fields, ready to be written.
     pub fn wire(&self) -> &[u8] {
-        &self.wire
+        &self.wire[..self.shown as usize]
     }
 
     /// The fields after the status line, ready to be written below another status.
     pub fn wire_fields(&self) -> &[u8] {
-        let start = self.fields.first().map_or(self.wire.len(), |f| f.name as usize);
-        &self.wire[start..]
+        let start = self.fields.first().map_or(self.shown, |f| f.name.min(self.shown));
+        &self.wire[start as usize..self.shown as usize]
     }
 
-    /// Every field, in order.
+    /// What `Cache-Control: max-age` must be written beside [`StoredHead::wire`] and the Age field, where a rule says how
+    /// long a browser may keep it: the browser takes the age off again (RFC 9111 §4.2.3).
+    pub fn max_age(&self, age: u64) -> Option<u64> {
+        self.ruled.browser.map(|seconds| age.saturating_add(seconds.into()))
+    }
+
+    /// The status line.
+    pub fn status_line(&self) -> &[u8] {
+        let start = self.fields.first().map_or(self.shown, |f| f.name.min(self.shown));
+        &self.wire[..start as usize]
+    }
+
+    /// Every field that is shown, in order.
+    pub fn shown_fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let shown = self.fields.iter().take_while(|at| at.name < self.shown).count();
+        self.fields().take(shown)
+    }
+
+    /// Every field, in order, those last that are not shown: what the origin said, for a 304 to update.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.fields.iter().map(|at| {
             let name = &self.wire[at.name as usize..at.value as usize - 2];
@@ -98,16 +155,16 @@ impl StoredHead {
         })
     }
 
-    /// Every field as shared slices of the prepared head, for whoever must build a parsed one.
+    /// Every field that is shown, as shared slices of the prepared head, for whoever must build a parsed one.
     pub fn shared_fields(&self) -> impl Iterator<Item = (Bytes, http::HeaderValue)> {
-        self.fields.iter().filter_map(|at| {
+        self.fields.iter().take_while(|at| at.name < self.shown).filter_map(|at| {
             let name = self.wire.slice(at.name as usize..at.value as usize - 2);
             let value = self.wire.slice(at.value as usize..at.end as usize);
             Some((name, http::HeaderValue::from_maybe_shared(value).ok()?))
         })
     }
 
-    /// The first value of a field; `name` in any case.
+    /// The first value of a field, shown or not; `name` in any case.
     pub fn first(&self, name: &str) -> Option<&[u8]> {
         self.fields().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v)
     }
@@ -115,8 +172,20 @@ impl StoredHead {
     /// Bytes it holds.
     fn size(&self) -> u64 {
         let variant = self.variant.as_ref().map_or(0, |v| v.values.len() + v.names.len() * 32 + 64);
-        (self.wire.len() + self.fields.len() * size_of::<FieldAt>() + variant) as u64
+        (self.wire.len() + self.fields.len() * size_of::<FieldAt>() + variant + self.ruled.size()) as u64
     }
+}
+
+/// Writes one field and says where it stands.
+fn push_field(wire: &mut Vec<u8>, name: &str, value: &[u8]) -> FieldAt {
+    let at = wire.len();
+    wire.extend_from_slice(name.as_bytes());
+    wire.extend_from_slice(b": ");
+    let value_at = wire.len();
+    wire.extend_from_slice(value);
+    let end = wire.len();
+    wire.extend_from_slice(b"\r\n");
+    FieldAt { name: at as u32, value: value_at as u32, end: end as u32 }
 }
 
 /// `HTTP/1.1 200 OK\r\n`, with room for the fields.
@@ -236,7 +305,63 @@ impl Weigh for Object {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::fixture::life;
     use proptest::prelude::*;
+
+    const ORIGIN: [(&str, &[u8]); 5] = [
+        ("Cache-Control", b"max-age=60"),
+        ("ETag", b"\"a\""),
+        ("expires", b"0"),
+        ("Pragma", b"no-cache"),
+        ("Server", b"x"),
+    ];
+
+    fn head(ruled: Ruled) -> StoredHead {
+        let times = StoredTimes { received_at: 0, life: life(60) };
+        StoredHead::new(200, ORIGIN.into_iter(), None, times, None, ruled)
+    }
+
+    fn shown(head: &StoredHead) -> Vec<String> {
+        head.shared_fields().map(|(name, _)| String::from_utf8_lossy(&name).into_owned()).collect()
+    }
+
+    #[test]
+    fn what_the_origin_tells_browsers_is_kept_and_not_shown_where_a_rule_says_otherwise() {
+        let head = head(Ruled { browser: Some(3600), ..Ruled::default() });
+        assert_eq!(head.wire(), b"HTTP/1.1 200 OK\r\nETag: \"a\"\r\nServer: x\r\n");
+        assert_eq!(head.wire_fields(), b"ETag: \"a\"\r\nServer: x\r\n");
+        assert_eq!(shown(&head), ["ETag", "Server"]);
+        assert_eq!((head.fields().count(), head.first("cache-control")), (5, Some(&b"max-age=60"[..])));
+        assert_eq!((head.max_age(0), head.max_age(90)), (Some(3600), Some(3690)));
+    }
+
+    #[test]
+    fn without_a_rule_every_field_is_shown() {
+        let head = head(Ruled::default());
+        assert!(head.wire().starts_with(b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\n"));
+        assert_eq!((shown(&head).len(), head.max_age(5)), (5, None));
+        assert!(head.wire_fields().ends_with(b"Server: x\r\n"));
+    }
+
+    #[test]
+    fn a_head_of_hidden_fields_alone_has_no_fields_on_the_wire() {
+        let times = StoredTimes { received_at: 0, life: life(60) };
+        let ruled = Ruled { browser: Some(0), ..Ruled::default() };
+        let head = StoredHead::new(200, ORIGIN[..1].iter().copied(), None, times, None, ruled);
+        assert_eq!((head.wire(), head.wire_fields()), (&b"HTTP/1.1 200 OK\r\n"[..], &b""[..]));
+    }
+
+    #[test]
+    fn what_rules_decided_counts_and_stays() {
+        let tags: Arc<[Box<str>]> = vec!["news".into(), "front".into()].into();
+        let ruled = Ruled { tags: Some(tags), browser: Some(5), rule: Some("assets".into()) };
+        let ruled_head = head(ruled.clone());
+        let browser = head(Ruled { browser: Some(5), ..Ruled::default() });
+        assert_eq!(ruled_head.size(), browser.size() + 9 + 3 * 16 + 6 + 16);
+        assert_eq!(browser.size(), head(Ruled::default()).size(), "a hidden field costs what it did");
+        assert_eq!(ruled_head.with_length(7).ruled, ruled);
+        assert!(ruled.has_tag("news") && !ruled.has_tag("new") && !Ruled::default().has_tag(""));
+    }
 
     proptest! {
         #[test]

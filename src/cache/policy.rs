@@ -6,6 +6,7 @@
 //! | part | question | rules |
 //! |---|---|---|
 //! | [`storable`] | may this response be stored, and why not? | RFC 9111 §3 |
+//! | [`Override`] | what may a cache rule change in all this? | RFC 9110 §3.7, RFC 9111 §4.2.4 |
 //! | `freshness` | how long is it good for, how old is it already? | RFC 9111 §4.2, RFC 5861 |
 //! | [`reuse`] | may what is stored answer this request now? | RFC 9111 §4.2.4, §5.2.1, RFC 5861 |
 //! | [`merge_304`] | what does a 304 change in what is stored? | RFC 9111 §3.1, §3.2, §4.3.4 |
@@ -13,11 +14,12 @@
 //!
 //! Every rule is a row: one named function with its clause, in a list that is read in order. A new rule is a new row.
 //! The invariant: where a response contradicts itself or says nothing, the reading that reuses less wins; the one
-//! exception is [`Defaults::stale_if_error`].
-//! Not here: the cache key, matching `Vary`, preconditions and ranges, cache rules, purging.
+//! exception is [`Defaults::stale_if_error`]. A rule gets exactly what it names.
+//! Not here: the cache key, matching `Vary`, preconditions and ranges, which rule matches, purging.
 
 mod freshness;
 mod invalidate;
+mod overrides;
 mod reuse;
 mod storable;
 mod update;
@@ -29,6 +31,7 @@ use crate::http::fields::Fields;
 use crate::http::request::RequestView;
 
 pub use invalidate::{invalidated_targets, invalidates};
+pub use overrides::{Ignore, Override, Ttl};
 pub use reuse::{RequestDirectives, Reuse, age, may_serve_on_error, request_directives, reuse, ttl};
 pub use storable::{cacheable_by_default, storable};
 pub use update::{Field, confirms, merge_304};
@@ -92,6 +95,8 @@ pub struct Lifetime {
     pub must_revalidate: bool,
     /// Whether it may answer others although its request had credentials (RFC 9111 §3.5).
     pub shareable_with_credentials: bool,
+    /// Whether a request may have it stale by asking for that; not beside s-maxage (RFC 9111 §5.2.2.10).
+    pub stale_if_asked: bool,
     /// What `lifetime` was read from.
     pub source: LifetimeSource,
 }
@@ -99,6 +104,8 @@ pub struct Lifetime {
 /// What a lifetime was read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LifetimeSource {
+    /// A cache rule, whatever the origin said.
+    Rule,
     /// `Cache-Control: s-maxage`. Also forbids serving stale, but for windows named beside it.
     SMaxage,
     /// `Cache-Control: max-age`.

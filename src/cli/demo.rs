@@ -3,12 +3,11 @@
 use super::demo_origin;
 use super::proxy::token;
 use super::run::{fail, run};
-use crate::cache;
+use crate::config;
 use crate::net::{self, ListenAddress};
-use crate::plan::Limits;
-use crate::server::{Server, Setup, StartError};
-use crate::telemetry::AccessLog;
-use crate::upstream::Settings;
+use crate::server::{Server, StartError};
+use crate::setup::{Admin, Setup};
+use crate::telemetry::Format;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -47,23 +46,17 @@ pub fn main(arguments: Arguments) -> ExitCode {
         Err(error) => return fail(&format!("cannot open the demo's origin: {error}")),
     };
     let (_stop, stopping) = watch::channel(false);
-    let setup = async || -> Result<Setup, StartError> {
+    let setup = async || -> Result<(Setup, Option<config::Loaded>), StartError> {
         let listener = TcpListener::from_std(origin).map_err(|error| StartError::Listen(anywhere, error))?;
         tokio::spawn(demo_origin::serve(listener, DELAY, stopping));
         let server = address.to_string().parse();
-        Ok(Setup {
-            listen: vec![arguments.listen],
-            admin: Some((arguments.admin, token)),
-            upstream: "demo".to_owned(),
-            servers: server.into_iter().collect(),
-            upstream_settings: Settings::default(),
-            cache: cache::Settings::default(),
-            limits: Limits::default(),
-            front: true,
-            log: AccessLog::off(),
-        })
+        let servers = server.into_iter().collect();
+        let mut setup = Setup::simple(arguments.listen, servers, config::default_rules());
+        setup.admin = Some(Admin { bind: arguments.admin, token });
+        setup.log.format = Format::Off;
+        Ok((setup, None))
     };
-    run(setup, |server| print!("{}", guide(address, server)))
+    run(setup, false, |server| print!("{}", guide(address, server)))
 }
 
 /// What to try, and what to expect.

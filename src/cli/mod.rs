@@ -1,14 +1,22 @@
 //! The command line: one file per command.
 //!
-//! `proxy` puts the edge in front of any origin with no file; `demo` does so with a slow origin of its own. Both
-//! run through `run`, which starts the server, waits for a signal and turns the end into an exit code.
+//! `serve` runs what a configuration describes; `proxy` puts the edge in front of any origin with no file; `demo` does
+//! so with a slow origin of its own. All run through `run`, which starts the server, waits for signals and turns the
+//! end into an exit code. `check`, `explain` and `test` read a configuration and start nothing; `reload` asks a running
+//! node.
 
+mod admin_client;
+mod check;
 mod demo;
 mod demo_body;
 pub mod demo_origin;
+mod explain;
 mod proxy;
+mod reload;
 mod run;
+mod serve;
 mod size;
+mod test;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -23,16 +31,28 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Find every mistake in a configuration, or say what it amounts to
+    Check(check::Arguments),
     /// A slow origin and the edge in front of it, on this machine, with requests to try
     Demo(demo::Arguments),
+    /// Say what becomes of a request, and why: route, rules, key, lifetime
+    Explain(explain::Arguments),
     /// The edge in front of one or more origin servers, with no configuration file
     Proxy(proxy::Arguments),
+    /// Make a running node read its configuration again
+    Reload(reload::Arguments),
+    /// The edge as a configuration file describes it
+    Serve(serve::Arguments),
+    /// Run the tests of rule files, with no network
+    Test(test::Arguments),
 }
 
 /// Exit codes; the same for every command.
 pub mod exit {
     /// Bad configuration, or the server did not start.
     pub const START: u8 = 1;
+    /// A test of a rule file failed.
+    pub const TESTS: u8 = 4;
     /// The server stopped before every answer was written.
     pub const UNCLEAN: u8 = 3;
 }
@@ -48,7 +68,12 @@ pub fn main() -> ExitCode {
     .format_target(false)
     .init();
     match arguments.command {
+        Command::Check(arguments) => check::main(arguments),
         Command::Demo(arguments) => demo::main(arguments),
+        Command::Explain(arguments) => explain::main(arguments),
         Command::Proxy(arguments) => proxy::main(arguments),
+        Command::Reload(arguments) => reload::main(arguments),
+        Command::Serve(arguments) => serve::main(arguments),
+        Command::Test(arguments) => test::main(arguments),
     }
 }

@@ -2,13 +2,11 @@
 
 use super::run::{fail, run};
 use super::size::ByteSize;
-use crate::admin::{self, Token};
-use crate::cache;
-use crate::net::ListenAddress;
-use crate::plan::Limits;
-use crate::server::{Setup, StartError};
-use crate::telemetry::{AccessLog, Format};
-use crate::upstream::{ServerAddress, Settings};
+use crate::config;
+use crate::net::{self, ListenAddress, Token};
+use crate::setup::{Admin, Log, Setup};
+use crate::telemetry::Format;
+use crate::upstream::ServerAddress;
 use std::process::ExitCode;
 
 /// Smallest cache that can hold anything worth the name.
@@ -45,37 +43,29 @@ pub fn main(arguments: Arguments) -> ExitCode {
         Ok(token) => token,
         Err(error) => return fail(&error.to_string()),
     };
-    let log = match AccessLog::stdout(arguments.access_log) {
-        Ok(log) => log,
-        Err(error) => return fail(&format!("cannot write the access log: {error}")),
-    };
     let to = arguments.to.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let setup = async || -> Result<Setup, StartError> {
-        Ok(Setup {
-            listen: vec![arguments.listen],
-            admin: Some((arguments.admin, token)),
-            upstream: "origin".to_owned(),
-            servers: arguments.to,
-            upstream_settings: Settings::default(),
-            cache: cache::Settings { memory: arguments.cache.0, ..cache::Settings::default() },
-            limits: Limits::default(),
-            front: !arguments.no_front,
-            log,
-        })
-    };
-    run(setup, |server| {
-        for address in &server.addresses {
-            log::info!("listening on {address}, in front of {to}");
-        }
-        if let Some(address) = server.admin {
-            log::info!("admin on http://{address}/metrics");
-        }
-    })
+    let mut setup = Setup::simple(arguments.listen, arguments.to, config::default_rules());
+    setup.admin = Some(Admin { bind: arguments.admin, token });
+    setup.cache.memory = arguments.cache.0;
+    setup.log = Log { format: arguments.access_log, file: None };
+    setup.listeners.iter_mut().for_each(|listener| listener.front = !arguments.no_front);
+    run(
+        async || Ok((setup, None)),
+        false,
+        |server| {
+            for address in &server.addresses {
+                log::info!("listening on {address}, in front of {to}");
+            }
+            if let Some(address) = server.admin {
+                log::info!("admin on http://{address}/metrics");
+            }
+        },
+    )
 }
 
 /// The admin listener's token: needed wherever others than this machine can reach it.
-pub fn token(address: &ListenAddress) -> Result<Option<Token>, admin::AdminError> {
+pub fn token(address: &ListenAddress) -> Result<Option<Token>, net::AdminError> {
     let value = std::env::var("FORELAND_ADMIN_TOKEN").ok();
     let first = address.candidates().into_iter().next();
-    first.map_or(Ok(None), |address| admin::token_for(address, value.as_deref()))
+    first.map_or(Ok(None), |address| net::token_for(address, value.as_deref()))
 }

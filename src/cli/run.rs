@@ -1,12 +1,25 @@
 //! Runs a server until a signal ends it.
 
 use super::exit;
-use crate::server::{Ended, Server, Setup, StartError};
+use crate::config;
+use crate::server::{Ended, Server, StartError};
+use crate::setup::Setup;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Starts the server, calls `started` once it serves, and stops it on SIGTERM or SIGINT.
-pub fn run<F>(setup: impl AsyncFnOnce() -> Result<Setup, StartError>, started: F) -> ExitCode
+/// How often a watched configuration is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Starts the server, calls `started` once it serves, reloads on SIGHUP (and, if `watch`, when a file changes), and
+/// stops it on SIGTERM or SIGINT.
+pub fn run<F>(
+    setup: impl AsyncFnOnce() -> Result<(Setup, Option<config::Loaded>), StartError>,
+    watch: bool,
+    started: F,
+) -> ExitCode
 where
     F: FnOnce(&Server),
 {
@@ -15,27 +28,25 @@ where
         Err(error) => return fail(&format!("cannot start the runtime: {error}")),
     };
     let code = runtime.block_on(async {
-        let (mut term, mut int, mut usr1) = match signals() {
+        let mut signals = match Signals::open() {
             Ok(signals) => signals,
             Err(error) => return fail(&format!("cannot listen for signals: {error}")),
         };
-        let server = match async { Server::start(setup().await?).await }.await {
+        let start = async {
+            let (setup, file) = setup().await?;
+            Server::start(setup, file).await
+        };
+        let server = match start.await {
             Ok(server) => server,
             Err(error) => return fail(&error.to_string()),
         };
         started(&server);
-        loop {
-            tokio::select! {
-                _ = term.recv() => break,
-                _ = int.recv() => break,
-                _ = usr1.recv() => reopen(&server),
-            }
-        }
+        until_stopped(&server, &mut signals, watch).await;
         // A second signal does not wait for anybody.
         tokio::select! {
             ended = server.stop() => ended_as(ended),
-            _ = term.recv() => ExitCode::from(exit::UNCLEAN),
-            _ = int.recv() => ExitCode::from(exit::UNCLEAN),
+            _ = signals.term.recv() => ExitCode::from(exit::UNCLEAN),
+            _ = signals.int.recv() => ExitCode::from(exit::UNCLEAN),
         }
     });
     // What still runs belongs to nobody: a fetch without a reader, a connection that was cut.
@@ -43,16 +54,67 @@ where
     code
 }
 
-fn signals() -> std::io::Result<(Signal, Signal, Signal)> {
-    Ok((
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-        signal(SignalKind::user_defined1())?,
-    ))
+async fn until_stopped(server: &Server, signals: &mut Signals, watch: bool) {
+    let mut looks = tokio::time::interval(LOOK);
+    let mut seen = if watch { Some(Seen::look(&server.files().await)) } else { None };
+    loop {
+        tokio::select! {
+            _ = signals.term.recv() => return,
+            _ = signals.int.recv() => return,
+            _ = signals.usr1.recv() => reopen(server),
+            // What went wrong is in the log.
+            _ = signals.hup.recv() => drop(server.reload().await),
+            _ = looks.tick(), if watch => {
+                let now = Seen::look(&server.files().await);
+                if seen.as_ref() != Some(&now) {
+                    drop(server.reload().await);
+                    seen = Some(Seen::look(&server.files().await));
+                }
+            }
+        }
+    }
+}
+
+/// The signals that a server knows.
+struct Signals {
+    term: Signal,
+    int: Signal,
+    usr1: Signal,
+    hup: Signal,
+}
+
+impl Signals {
+    fn open() -> std::io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            usr1: signal(SignalKind::user_defined1())?,
+            hup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+/// How the files of a configuration look from outside; the folders they are in tell of new ones.
+#[derive(PartialEq, Eq)]
+struct Seen(BTreeMap<PathBuf, (Option<SystemTime>, u64)>);
+
+impl Seen {
+    fn look(files: &[PathBuf]) -> Self {
+        let folders = files.iter().filter_map(|file| file.parent()).map(Path::to_path_buf);
+        let look = |path: PathBuf| {
+            // An empty parent is the folder we are in.
+            let real = if path.as_os_str().is_empty() { Path::new(".") } else { &path };
+            let seen = std::fs::metadata(real).ok();
+            let length = seen.as_ref().filter(|seen| seen.is_file()).map_or(0, std::fs::Metadata::len);
+            let changed = seen.and_then(|seen| seen.modified().ok());
+            (path, (changed, length))
+        };
+        Self(files.iter().cloned().chain(folders).map(look).collect())
+    }
 }
 
 fn reopen(server: &Server) {
-    if let Err(error) = server.edge.state.log.reopen() {
+    if let Err(error) = server.edge.plan.load().log.reopen() {
         log::error!("cannot reopen the access log: {error}");
     }
 }

@@ -1,53 +1,15 @@
 //! What is known of one request while it lives.
 
+use super::arrival::Arrival;
 use super::fetch::Errand;
 use crate::cache::Found;
-use crate::http::request::Scheme;
-use crate::plan::Plan;
-use crate::telemetry::RequestId;
+use crate::plan::{Plan, Ruled};
 use crate::upstream::{self, InFlight, Phase, Server};
-use crate::verdict::{BypassWhy, Decision, Kind, Outcome, Reason, Transport};
+use crate::verdict::{BypassWhy, Decision, Kind, Outcome, Reason, Terms, Transport};
 use smallvec::SmallVec;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-
-/// When, where and from whom a request came.
-#[derive(Clone, Debug)]
-pub struct Arrival {
-    /// When its head began.
-    pub started: Instant,
-    /// The same in milliseconds since 1970.
-    pub unix_millis: u64,
-    /// Its id.
-    pub id: RequestId,
-    /// Position of the listener in the plan.
-    pub listener: usize,
-    /// Who asks.
-    pub client: IpAddr,
-    /// How the connection came in.
-    pub scheme: Scheme,
-}
-
-impl Arrival {
-    /// A request that begins now.
-    pub fn now(listener: usize, client: IpAddr, scheme: Scheme) -> Self {
-        let unix_millis = unix_time().as_millis() as u64;
-        Self {
-            started: Instant::now(),
-            unix_millis,
-            id: RequestId::generate(unix_millis),
-            listener,
-            client,
-            scheme,
-        }
-    }
-}
-
-/// The wall clock; 1970 if it is set before that.
-pub fn unix_time() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
-}
+use std::time::{Duration, Instant};
 
 /// What the listener hands over: everything it has found out, so that nothing is decided or looked up twice.
 pub struct Handoff {
@@ -119,6 +81,8 @@ pub struct Ctx {
     pub outcome: Outcome,
     /// What happened on the way to the origin.
     pub origin: Origin,
+    /// Which cache rules decide what, once there was a response; before, the decision knows.
+    pub terms: Option<Terms>,
     /// Request body bytes so far.
     pub bytes_in: u64,
     /// Whether the origin has asked for the body with a 100.
@@ -134,6 +98,7 @@ impl Default for Ctx {
             errand: None,
             outcome: Outcome::new(Transport::Proxy, Kind::Bypass, Reason::Bypass(BypassWhy::Off)),
             origin: Origin::default(),
+            terms: None,
             bytes_in: 0,
             continued: false,
             gone: false,
@@ -148,5 +113,16 @@ impl Ctx {
             return Some((&errand.plan, &errand.arrival, errand.route));
         }
         self.handoff.as_ref().map(|h| (&h.plan, &h.arrival, h.decision.route))
+    }
+
+    /// What the cache rules of its route made of the request, and of the response if there was one.
+    pub fn ruled(&self) -> Ruled<'_> {
+        let known = match (&self.errand, &self.handoff) {
+            (Some(errand), _) => errand.terms,
+            (None, Some(handoff)) => handoff.decision.terms,
+            (None, None) => Terms::default(),
+        };
+        let terms = self.terms.unwrap_or(known);
+        self.cause().map_or(Ruled { rules: None, terms }, |(plan, _, route)| plan.ruled(route, terms))
     }
 }

@@ -1,40 +1,73 @@
 //! Decides what shall happen to a request: pure, so that serving executes what `explain` prints.
 
+use crate::cache::Ask;
 use crate::cache::key::Recipe;
-use crate::cache::policy;
+use crate::cache::policy::{self, RequestDirectives};
+use crate::http::fields::Fields;
 use crate::http::request::{Framing, RequestView};
-use crate::plan::{Plan, Route};
-use crate::verdict::{Action, Answer, BypassWhy, CacheUse, Decision, Refused};
+use crate::plan::{Plan, Ruled};
+use crate::route::Subject;
+use crate::setup;
+use crate::verdict::{Action, Answer, BypassWhy, CacheUse, Decision, Key, Refused, Terms};
 
-/// What shall happen to a well-formed request under a plan. Counts nothing and spends nothing.
+/// What shall happen to a well-formed request under a plan. Counts nothing, spends nothing and allocates nothing.
 pub fn decide(plan: &Plan, recipe: &Recipe, view: &RequestView<'_>) -> Decision {
-    let route = 0;
+    let subject = Subject::of(view);
+    let route = plan.find(&subject);
+    let Some(setup) = plan.routes.get(route).map(|route| &*route.setup) else {
+        return answer(route, 404, None, BypassWhy::Off);
+    };
     if too_large(plan, view) {
-        let answer = Answer { status: 413, refused: Some(Refused::BodyTooLarge) };
-        return Decision { route, action: Action::Answer(answer), cache: CacheUse::Bypass(BypassWhy::Body) };
+        return answer(route, 413, Some(Refused::BodyTooLarge), BypassWhy::Body);
     }
-    let cache = cache_use(plan.routes.get(route), recipe, view);
-    Decision { route, action: Action::Proxy, cache }
+    if let setup::Action::Answer(own) = &setup.action {
+        return answer(route, own.status, None, BypassWhy::Off);
+    }
+    let terms = setup.rules.as_ref().map(|rules| rules.request(&subject)).unwrap_or_default();
+    let cache = cache_use(&plan.ruled(route, terms), recipe, view);
+    Decision { route, action: Action::Proxy, cache, terms }
+}
+
+fn answer(route: usize, status: u16, refused: Option<Refused>, why: BypassWhy) -> Decision {
+    let action = Action::Answer(Answer { status, refused });
+    Decision { route, action, cache: CacheUse::Bypass(why), terms: Terms::default() }
 }
 
 fn too_large(plan: &Plan, view: &RequestView<'_>) -> bool {
     matches!(view.framing, Framing::Length(length) if length > plan.limits.max_body)
 }
 
-fn cache_use(route: Option<&Route>, recipe: &Recipe, view: &RequestView<'_>) -> CacheUse {
-    let why = if !route.is_some_and(|r| r.cache) {
-        Some(BypassWhy::Off)
-    } else if view.upgrade {
-        Some(BypassWhy::Upgrade)
-    } else if !view.is_get_or_head() {
-        Some(BypassWhy::Method)
-    } else if view.framing != Framing::None {
+fn cache_use(ruled: &Ruled<'_>, recipe: &Recipe, view: &RequestView<'_>) -> CacheUse {
+    let why = match ruled.rules {
+        None => Some(BypassWhy::Off),
+        _ if view.upgrade => Some(BypassWhy::Upgrade),
+        _ if !view.is_get_or_head() => Some(BypassWhy::Method),
         // RFC 9110 §9.3.1: a GET body has no defined meaning, and the key cannot cover it.
-        Some(BypassWhy::Body)
-    } else if policy::request_directives(view.fields).no_store {
-        Some(BypassWhy::RequestNoStore)
-    } else {
-        None
+        _ if view.framing != Framing::None => Some(BypassWhy::Body),
+        Some(rules) if rules.bypass(ruled.terms) => Some(BypassWhy::Rule),
+        _ if directives(ruled, view.fields).no_store => Some(BypassWhy::RequestNoStore),
+        _ => None,
     };
-    why.map_or_else(|| CacheUse::Use(recipe.of(view)), CacheUse::Bypass)
+    why.map_or_else(|| CacheUse::Use(recipe.of(view, &ruled.parts())), CacheUse::Bypass)
+}
+
+/// What the request wants of the cache, where it is heard.
+fn directives(ruled: &Ruled<'_>, fields: Fields<'_>) -> RequestDirectives {
+    if ruled.follows_request_directives() {
+        policy::request_directives(fields)
+    } else {
+        RequestDirectives::default()
+    }
+}
+
+/// What a request with these fields asks of the cache at a time, in seconds since 1970.
+pub fn ask<'a>(ruled: &Ruled<'_>, fields: Fields<'a>, key: &'a Key, now: u64) -> Ask<'a> {
+    Ask {
+        key,
+        fields,
+        directives: directives(ruled, fields),
+        with_credentials: fields.has("authorization"),
+        collapse: ruled.collapse(),
+        now,
+    }
 }

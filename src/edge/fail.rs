@@ -3,7 +3,7 @@
 use super::ctx::Ctx;
 use super::page::{self, Page};
 use crate::upstream::Failure;
-use crate::verdict::{Answer, Kind, Reason, Refused};
+use crate::verdict::{Kind, Reason, Refused};
 use bytes::Bytes;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
@@ -106,15 +106,6 @@ pub async fn error(s: &mut ServerSession, ctx: &mut Ctx, error: &Error) -> u16 {
         }
     }
     status
-}
-
-/// Executes a decision to answer by ourselves.
-pub async fn refuse(s: &mut ServerSession, ctx: &mut Ctx, decided: Answer) -> Result<()> {
-    ctx.outcome.kind = Kind::Answer;
-    ctx.outcome.reason = decided.refused.map_or(Reason::None, Reason::Refused);
-    // What is refused is not read: the connection cannot go on behind its body.
-    s.set_keepalive(None);
-    answer(s, ctx, decided.status, decided.refused.map_or("", refusal_detail)).await
 }
 
 /// One clause for the person who reads a refusal.

@@ -4,21 +4,16 @@
 //! response is judged once, here: stored into the fill, confirmed by a 304, passed on to the one who asked first,
 //! or given up so that something stale can be served.
 
-use super::Edge;
-use super::ctx::{Arrival, Ctx, unix_time};
+use super::arrival::{Arrival, unix_time};
+use super::arrived::{self, Arriving};
+use super::ctx::Ctx;
 use super::fail::Fault;
-use super::{headers, part};
-use crate::cache::object::{Object, StoredHead};
-use crate::cache::policy::{self, Exchange, LifetimeSource, ResponseView, StoredTimes};
+use super::headers;
 use crate::cache::storage::{self, Destination};
-use crate::cache::store::fill::{Failure, Fill, Verdict};
-use crate::cache::variant;
-use crate::http::fields::Fields;
+use crate::cache::store::fill::{Failure, Fill};
 use crate::http::request::{Protocol, RequestView};
-use crate::http::{conditional, date, etag, vary};
 use crate::plan::Plan;
-use crate::upstream;
-use crate::verdict::{NotStored, Outcome, StaleWhy};
+use crate::verdict::{Outcome, StaleWhy, Terms};
 use parking_lot::Mutex;
 use pingora::cache::{NoCacheReason, RespCacheable};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -36,6 +31,8 @@ pub struct Errand {
     pub plan: Arc<Plan>,
     /// Its route.
     pub route: usize,
+    /// Which cache rules decide, as far as that request alone can tell.
+    pub terms: Terms,
     /// That request's id, client and time.
     pub arrival: Arrival,
     /// Where the response goes.
@@ -59,6 +56,8 @@ pub struct Report {
     pub outcome: Option<Outcome>,
     /// Status of the origin's response.
     pub status: Option<u16>,
+    /// Which cache rules decided about it.
+    pub terms: Option<Terms>,
 }
 
 impl Errand {
@@ -69,6 +68,14 @@ impl Errand {
 
     fn fill(&self) -> &Arc<Fill> {
         &self.destination.fill
+    }
+
+    /// What a response to it answers. The time it was sent comes from elapsed time, not from two clock readings: those
+    /// differ by a second as soon as one begins in between.
+    fn arriving<'a>(&'a self, view: &'a RequestView<'a>) -> Arriving<'a> {
+        let now = unix_time().as_secs();
+        let requested_at = now.saturating_sub(self.began.elapsed().as_secs());
+        Arriving { plan: &self.plan, route: self.route, terms: self.terms, view, requested_at, now }
     }
 }
 
@@ -153,137 +160,30 @@ pub fn ask(errand: &Errand, request: &mut RequestHeader) -> Result<()> {
     Ok(())
 }
 
-/// The first look at what the origin sent, before anything is stored: a 304 confirms, a 5xx may be covered by
-/// something stale. Anything else goes on to [`judge`].
-pub fn first_look(edge: &Edge, errand: &Errand, view: &RequestView<'_>, response: &ResponseHeader) {
-    let Some(stale) = &errand.fill().stale else { return };
-    let now = unix_time().as_secs();
-    let status = response.status.as_u16();
-    if status == 304 {
-        confirm(edge, errand, view, stale, response, now);
-    } else if response.status.is_server_error() && policy::may_serve_on_error(&stale.head.times, now) {
-        let failure = Failure { status, why: StaleWhy::Origin5xx, shared: false };
-        errand.destination.cache.end(errand.fill(), failure);
-    }
-}
-
-/// RFC 9111 §4.3.4: the stored response with the fields of the 304, judged as if it had just come.
-fn confirm(
-    edge: &Edge,
-    errand: &Errand,
-    view: &RequestView<'_>,
-    stale: &Arc<Object>,
-    response: &ResponseHeader,
-    now: u64,
-) {
-    let fields = Fields::Map(&response.headers);
-    let modified = fields.first("last-modified").and_then(date::parse);
-    let fresh = conditional::Validators { etag: fields.first("etag"), last_modified: modified };
-    if !policy::confirms(&part::validators(&stale.head), &fresh) && !confirms_encoded(stale, &fresh) {
-        // It speaks of something else: forget the old body, let everybody ask without validators.
-        errand.destination.cache.disown(errand.fill(), stale);
-        return;
-    }
-    let merged = policy::merge_304(stale.head.fields(), header_fields(response).into_iter());
-    match head(edge, errand, view, stale.head.status, &merged, None, now) {
-        Ok(head) => errand.destination.cache.confirm(errand.fill(), head, stale),
-        // What is confirmed may still be served this once (RFC 9111 §4.3.3), but no longer be kept.
-        Err(why) => {
-            edge.state.metrics.not_stored(why);
-            errand.fill().confirm(stale.clone());
-            errand.destination.cache.disown(errand.fill(), stale);
-        }
-    }
-}
-
-/// An origin that compresses on the fly weakens the entity tag of its 200 but not of its 304 (nginx does): the same
-/// opaque tag is good enough for a body that we keep as it was sent.
-fn confirms_encoded(stale: &Object, fresh: &conditional::Validators<'_>) -> bool {
-    match (stale.head.first("etag"), fresh.etag) {
-        (Some(old), Some(new)) => etag::weak_eq(old, new),
-        _ => false,
-    }
-}
-
-/// The fields as the origin spelled them.
-fn header_fields(response: &ResponseHeader) -> Vec<(&str, &[u8])> {
-    if !response.has_case() {
-        return response.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-    }
-    let spelled = response.case_header_iter();
-    spelled
-        .map(|(name, value)| (std::str::from_utf8(name.as_slice()).unwrap_or_default(), value.as_bytes()))
-        .collect()
+/// The first look at what the origin sent, before anything is stored.
+pub fn first_look(errand: &Errand, view: &RequestView<'_>, response: &ResponseHeader) {
+    let (cache, fill) = (&errand.destination.cache, errand.fill());
+    let ruled = |terms| errand.report.lock().terms = Some(terms);
+    arrived::first_look(cache, fill, &errand.arriving(view), response, ruled);
 }
 
 /// Whether what came may be stored; tells the fill, and Pingora in its own words.
 pub fn judge(
-    edge: &Edge,
+    ctx: &mut Ctx,
     errand: &Errand,
     view: &RequestView<'_>,
     response: &ResponseHeader,
 ) -> Result<RespCacheable> {
-    if errand.fill().progress().verdict != Verdict::Pending {
-        return Ok(RespCacheable::Uncacheable(NoCacheReason::OriginNotCache));
-    }
-    let status = response.status.as_u16();
-    let now = unix_time().as_secs();
-    let cache = &errand.destination.cache;
-    let length = Fields::Map(&response.headers).content_length();
-    let fields = header_fields(response);
-    let verdict = if status == 304 {
-        Err(NotStored::Status)
-    } else if length.is_some_and(|length| length > cache.max_object()) {
-        Err(NotStored::TooLarge)
+    let (cache, fill) = (&errand.destination.cache, errand.fill());
+    let ruled = |terms| {
+        ctx.terms = Some(terms);
+        errand.report.lock().terms = Some(terms);
+    };
+    if arrived::judge(cache, fill, &errand.arriving(view), response, ruled) {
+        Ok(RespCacheable::Cacheable(storage::meta(ResponseHeader::build(200, None)?)))
     } else {
-        head(edge, errand, view, status, &fields, body_length(status, length), now)
-    };
-    match verdict {
-        Ok(head) => {
-            errand.fill().start(head);
-            Ok(RespCacheable::Cacheable(storage::meta(ResponseHeader::build(200, None)?)))
-        }
-        Err(why) => {
-            cache.not_stored(errand.fill(), why, status, now);
-            Ok(RespCacheable::Uncacheable(NoCacheReason::OriginNotCache))
-        }
+        Ok(RespCacheable::Uncacheable(NoCacheReason::OriginNotCache))
     }
-}
-
-/// A 204 has no body whatever it says.
-fn body_length(status: u16, length: Option<u64>) -> Option<u64> {
-    if status == 204 { Some(0) } else { length }
-}
-
-/// The head to store, if the policy allows it.
-fn head(
-    edge: &Edge,
-    errand: &Errand,
-    view: &RequestView<'_>,
-    status: u16,
-    fields: &[(&str, &[u8])],
-    length: Option<u64>,
-    now: u64,
-) -> Result<StoredHead, NotStored> {
-    let raw: Vec<_> = fields.iter().map(|(name, value)| httparse::Header { name, value }).collect();
-    let request = RequestView { method: "GET", ..*view };
-    // From elapsed time, not from two clock readings: those differ by a second as soon as one begins in between.
-    let requested_at = now.saturating_sub(errand.began.elapsed().as_secs());
-    let response = ResponseView { status, fields: Fields::Raw(&raw) };
-    let exchange = Exchange { request: &request, response: &response, requested_at, received_at: now };
-    let life = policy::storable(&exchange, &edge.state.cache.settings().policy)?;
-    let encoded = response.fields.has("content-encoding");
-    let variant = match vary::parse(response.fields.all("vary")) {
-        vary::Vary::Names(names) => Some(variant(&names, request.fields)),
-        // An origin that compresses and does not say so: whoever cannot read it must not get it.
-        vary::Vary::None if encoded => Some(variant(&["accept-encoding".into()], request.fields)),
-        vary::Vary::None => None,
-        vary::Vary::Star => return Err(NotStored::VaryStar),
-    };
-    let today = date::format(now);
-    let lifetime = (life.source == LifetimeSource::Expires).then(|| format!("max-age={}", life.lifetime));
-    let kept = headers::stored(fields.iter().copied(), &today, lifetime.as_deref());
-    Ok(StoredHead::new(status, kept.into_iter(), length, StoredTimes { received_at: now, life }, variant))
 }
 
 /// The fetch failed. Before there was anything to share, that is what everybody is told; afterwards the broken fill
@@ -291,17 +191,9 @@ fn head(
 pub fn failed(errand: &Errand, ctx: &Ctx, error: &Error) -> u16 {
     report(ctx);
     let fault = Fault::of(error, ctx.origin.failure);
-    // A response that may not be stored comes to its reader through the handle, and so does its end.
-    let status = if fault.status() == 0 { 502 } else { fault.status() };
-    let why = match ctx.origin.failure {
-        Some(upstream::Failure::Timeout | upstream::Failure::ConnectTimeout) => StaleWhy::OriginTimeout,
-        _ => StaleWhy::OriginUnreachable,
-    };
-    // Before anything was sent, and where the origin is merely slow, the next request would fare no better; a reset may
-    // be the answer to this very request.
-    let shared = matches!(fault, Fault::Origin(failure) if failure.is_general());
-    errand.destination.cache.end(errand.fill(), Failure { status, why, shared });
-    status
+    let failure = arrived::failure(fault, ctx.origin.failure);
+    errand.destination.cache.end(errand.fill(), failure);
+    failure.status
 }
 
 /// Tells the request that waits what the log shall say of the origin.
@@ -309,6 +201,7 @@ pub fn report(ctx: &Ctx) {
     let Some(errand) = &ctx.errand else { return };
     let mut outcome = ctx.outcome.clone();
     ctx.origin.report(&mut outcome);
-    outcome.upstream = errand.plan.routes.get(errand.route).map(|route| route.cluster.name().clone());
-    *errand.report.lock() = Report { outcome: Some(outcome), status: ctx.origin.status };
+    outcome.upstream = errand.plan.cluster(errand.route).map(|cluster| cluster.name().clone());
+    let mut report = errand.report.lock();
+    (report.outcome, report.status) = (Some(outcome), ctx.origin.status);
 }

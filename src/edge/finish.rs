@@ -1,8 +1,8 @@
 //! The end of a request: its one outcome, counted once and logged once.
 
-use super::ctx::{Arrival, Ctx};
-use super::serve;
-use super::{Edge, origin, view};
+use super::arrival::Arrival;
+use super::ctx::Ctx;
+use super::{Edge, origin, turn, view};
 use crate::plan::Plan;
 use crate::telemetry::Entry;
 use crate::verdict::Outcome;
@@ -18,54 +18,55 @@ pub fn finish(edge: &Edge, session: &Session, ctx: &mut Ctx, failed: bool) {
         origin::count(edge, ctx, !failed || ctx.origin.status.is_some());
     }
     if ctx.errand.is_some() {
-        return finish_fetch(edge, session, ctx);
+        return finish_fetch(session, ctx);
     }
     let Some(handoff) = &ctx.handoff else { return };
     let (plan, arrival) = (handoff.plan.clone(), handoff.arrival.clone());
     let route = handoff.decision.route;
     if ctx.origin.tries > 0 {
         ctx.origin.report(&mut ctx.outcome);
-        ctx.outcome.upstream = plan.routes.get(route).map(|r| r.cluster.name().clone());
+        ctx.outcome.upstream = plan.cluster(route).map(|cluster| cluster.name().clone());
     }
+    name_rule(ctx);
     let outcome = &mut ctx.outcome;
     let sent = session.response_written().map(|head| head.status.as_u16()).filter(|status| *status >= 200);
     outcome.status = sent.unwrap_or(if ctx.gone { CLIENT_LEFT } else { outcome.status });
     outcome.bytes_in = ctx.bytes_in;
     outcome.bytes_out = session.body_bytes_sent() as u64;
-    tell(edge, &plan, route, &arrival, session.req_header(), outcome);
+    tell(&plan, route, &arrival, session.req_header(), outcome);
+}
+
+/// Names the rule that decided, where what was served does not.
+pub fn name_rule(ctx: &mut Ctx) {
+    if ctx.outcome.rule.is_none() {
+        ctx.outcome.rule = ctx.ruled().name().cloned();
+    }
 }
 
 /// A fetch is counted by the client that waits for it; only a refresh speaks for itself.
-fn finish_fetch(edge: &Edge, session: &Session, ctx: &mut Ctx) {
+fn finish_fetch(session: &Session, ctx: &mut Ctx) {
     let Some(errand) = ctx.errand.clone() else { return };
     if !errand.refresh {
         return;
     }
-    let mut outcome = serve::refresh_outcome(&errand);
+    let mut outcome = turn::refreshed(&errand.destination.fill);
     ctx.origin.report(&mut outcome);
-    outcome.upstream = errand.plan.routes.get(errand.route).map(|r| r.cluster.name().clone());
+    outcome.upstream = errand.plan.cluster(errand.route).map(|cluster| cluster.name().clone());
+    outcome.rule = ctx.ruled().name().cloned();
     outcome.status = ctx.origin.status.unwrap_or(0);
-    tell(edge, &errand.plan, errand.route, &errand.arrival, session.req_header(), &mut outcome);
+    tell(&errand.plan, errand.route, &errand.arrival, session.req_header(), &mut outcome);
 }
 
 /// Counts and logs.
-pub fn tell(
-    edge: &Edge,
-    plan: &Plan,
-    route: usize,
-    arrival: &Arrival,
-    request: &RequestHeader,
-    outcome: &mut Outcome,
-) {
+pub fn tell(plan: &Plan, route: usize, arrival: &Arrival, request: &RequestHeader, outcome: &mut Outcome) {
     outcome.duration = arrival.started.elapsed();
     // What only a line would show is looked up only for a line.
-    let on = edge.state.log.is_on();
+    let on = plan.log.is_on();
     let header =
         |name: &str| if on { request.headers.get(name).map(http::HeaderValue::as_bytes) } else { None };
     let read = on.then(|| view::of(request, arrival.scheme, arrival.client).ok()).flatten();
     let host = read.map_or("", |view| view.host);
     write(
-        edge,
         plan,
         route,
         &Entry {
@@ -77,9 +78,8 @@ pub fn tell(
             host: host.as_bytes(),
             uri: request.raw_path(),
             protocol: view::protocol(request).as_str(),
-            listener: plan.listeners.get(arrival.listener).map_or("", |l| &l.name),
-            route: plan.routes.get(route).map_or("", |r| &r.name),
-            rule: "",
+            listener: plan.listener_name(arrival.listener),
+            route: plan.route_name(route),
             user_agent: header("user-agent"),
             referer: header("referer"),
             outcome,
@@ -89,9 +89,9 @@ pub fn tell(
 }
 
 /// The one place where an outcome becomes numbers and a line.
-pub fn write(edge: &Edge, plan: &Plan, route: usize, entry: &Entry<'_>, listener: usize) {
+pub fn write(plan: &Plan, route: usize, entry: &Entry<'_>, listener: usize) {
     if let Some(metrics) = plan.routes.get(route).and_then(|r| r.metrics.get(listener)) {
-        metrics.record(std::str::from_utf8(entry.method).unwrap_or(""), entry.outcome, entry.rule);
+        metrics.record(std::str::from_utf8(entry.method).unwrap_or(""), entry.outcome);
     }
-    edge.state.log.write(entry);
+    plan.log.write(entry);
 }

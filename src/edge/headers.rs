@@ -1,9 +1,16 @@
 //! What Foreland adds to and takes from header fields, towards the origin and towards the client.
 
-use super::ctx::{Arrival, Ctx};
-use super::labels;
+use super::arrival::Arrival;
+use super::ctx::Ctx;
+use super::edit::{Edit, Stored};
+use super::{labels, view};
+use crate::cache::object::StoredHead;
+use crate::http::fields::Fields;
 use crate::http::request::{Protocol, RequestView};
 use crate::http::{accept_encoding, forwarded, hop_by_hop};
+use crate::plan::Plan;
+use crate::route::Rewrite;
+use crate::rules::StripCookies;
 use crate::verdict::Outcome;
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -23,6 +30,10 @@ pub fn to_origin(
     arrival: &Arrival,
     server: &str,
 ) -> Result<()> {
+    // Only what a trusted proxy wrote is added to.
+    let before = |request: &RequestHeader, name: &str| {
+        request.headers.get(name).filter(|_| arrival.trusted).map(|value| value.as_bytes().to_vec())
+    };
     let (scheme, host) = (arrival.scheme.as_str(), authority(view));
     // CGI and its heirs cannot tell these from ours (nginx drops them too).
     for name in IMITATIONS {
@@ -37,10 +48,14 @@ pub fn to_origin(
         request.insert_header("Host", &host)?;
         request.insert_header("X-Forwarded-Host", &host)?;
     }
-    request.insert_header("X-Forwarded-For", forwarded::append_forwarded_for(None, arrival.client))?;
+    let hops = forwarded_for(request, arrival);
+    request
+        .insert_header("X-Forwarded-For", forwarded::append_forwarded_for(hops.as_deref(), arrival.peer))?;
     request.insert_header("X-Forwarded-Proto", scheme)?;
     request.insert_header("X-Real-IP", arrival.client.to_canonical().to_string())?;
-    request.insert_header("Forwarded", forwarded::element(arrival.client, &host, scheme))?;
+    let element = forwarded::element(arrival.peer, &host, scheme);
+    let elements = before(request, "forwarded");
+    request.insert_header("Forwarded", forwarded::append(elements.as_deref(), &element))?;
     request.insert_header("X-Request-Id", arrival.id.as_str())?;
     let version = match view.protocol {
         Protocol::Http10 => "1.0",
@@ -49,6 +64,13 @@ pub fn to_origin(
     };
     request.append_header("Via", format!("{version} {PSEUDONYM}"))?;
     Ok(())
+}
+
+/// What a trusted proxy wrote, its lines joined.
+fn forwarded_for(request: &RequestHeader, arrival: &Arrival) -> Option<Vec<u8>> {
+    let lines: Vec<&[u8]> =
+        request.headers.get_all("x-forwarded-for").iter().map(|line| line.as_bytes()).collect();
+    (arrival.trusted && !lines.is_empty()).then(|| lines.join(&b", "[..]))
 }
 
 /// Fields that some origins read as those that we write.
@@ -67,6 +89,32 @@ fn authority(view: &RequestView<'_>) -> String {
     if view.port == view.scheme.default_port() { host } else { format!("{host}:{}", view.port) }
 }
 
+/// Takes cookies out of what the origin sees, as a rule says.
+pub fn strip_cookies(request: &mut RequestHeader, strip: &StripCookies) -> Result<()> {
+    if *strip == StripCookies::No {
+        return Ok(());
+    }
+    let kept = strip.rest(Fields::Map(&request.headers));
+    match kept {
+        Some(cookies) => request.insert_header("Cookie", cookies)?,
+        None => drop(request.remove_header("cookie")),
+    }
+    Ok(())
+}
+
+/// The path that the origin is asked for; the query stays as it is. What makes no valid target is left alone.
+pub fn rewrite(request: &mut RequestHeader, rewrite: &Rewrite, view: &RequestView<'_>) {
+    let path = rewrite.apply(view.path);
+    let target = match view.query {
+        Some(query) => format!("{path}?{query}"),
+        None => path.into_owned(),
+    };
+    match request.set_raw_path(target.as_bytes()) {
+        Ok(()) => {}
+        Err(error) => log::warn!("a rewritten path is not one that can be sent: {error}"),
+    }
+}
+
 /// A fetch asks in one spelling for what all its readers may take, so that one variant serves them all.
 pub fn normalise_accept_encoding(request: &mut RequestHeader) -> Result<()> {
     let accepted =
@@ -76,6 +124,17 @@ pub fn normalise_accept_encoding(request: &mut RequestHeader) -> Result<()> {
         codings => request.insert_header("Accept-Encoding", codings)?,
     }
     Ok(())
+}
+
+/// The fields of a response as the origin spelled them.
+pub fn list(response: &ResponseHeader) -> Vec<(&str, &[u8])> {
+    if !response.has_case() {
+        return response.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    }
+    let spelled = response.case_header_iter();
+    spelled
+        .map(|(name, value)| (std::str::from_utf8(name.as_slice()).unwrap_or_default(), value.as_bytes()))
+        .collect()
 }
 
 /// Takes out what concerns only the connection to the origin (RFC 9110 §7.6.1). A 101 keeps its upgrade fields.
@@ -100,12 +159,17 @@ pub fn strip_hop_by_hop(response: &mut ResponseHeader) {
 /// Marks a response from the store: its age, what the cache did, and under which id.
 pub fn from_store(
     response: &mut ResponseHeader,
+    head: &StoredHead,
     outcome: &Outcome,
     origin: Option<u16>,
-    id: &str,
+    arrival: &Arrival,
 ) -> Result<()> {
-    response.insert_header("Age", http::HeaderValue::from(outcome.age.unwrap_or(0)))?;
-    what_became(response, outcome, origin, id)
+    let age = outcome.age.unwrap_or(0);
+    response.insert_header("Age", http::HeaderValue::from(age))?;
+    if let Some(max_age) = head.max_age(age) {
+        response.insert_header("Cache-Control", format!("max-age={max_age}"))?;
+    }
+    what_became(response, outcome, origin, arrival)
 }
 
 /// What the cache did (RFC 9211), and the id by which a person finds it in the log.
@@ -113,14 +177,14 @@ fn what_became(
     response: &mut ResponseHeader,
     outcome: &Outcome,
     origin: Option<u16>,
-    id: &str,
+    arrival: &Arrival,
 ) -> Result<()> {
     let mut status = Vec::with_capacity(64);
-    labels::cache_status(outcome, origin, &mut status);
+    labels::cache_status(outcome, origin, arrival.trusted, &mut status);
     if !status.is_empty() {
         response.append_header("Cache-Status", status)?;
     }
-    response.insert_header("X-Request-Id", id)
+    response.insert_header("X-Request-Id", arrival.id.as_str())
 }
 
 /// The fields of a response that are stored, with our Via and, if the origin gave none, the time it was received
@@ -129,14 +193,22 @@ pub fn stored<'a>(
     fields: impl Iterator<Item = (&'a str, &'a [u8])>,
     date: &'a [u8],
     lifetime: Option<&'a str>,
+    rules: &'a Stored<'_>,
 ) -> Vec<(&'a str, &'a [u8])> {
-    let mut kept: Vec<_> =
-        fields.filter(|(name, _)| !is_ours(name) && !hop_by_hop::never_stored(name)).collect();
+    let goes = |name: &str| is_ours(name) || hop_by_hop::never_stored(name) || rules.drops(name);
+    let mut kept: Vec<_> = fields.filter(|(name, _)| !goes(name)).collect();
+    for (name, value) in &rules.additions {
+        // After a 304 it is there already.
+        if !kept.contains(&(*name, value.as_slice())) {
+            kept.push((*name, value.as_slice()));
+        }
+    }
     if !has(&kept, "date") {
         kept.push(("Date", date));
     }
     // Whoever reads only Expires would count from a Date that a later hop may rewrite; max-age does not depend on it.
     if let Some(max_age) = lifetime
+        && rules.browser.is_none()
         && !has(&kept, "cache-control")
     {
         kept.push(("Cache-Control", max_age.as_bytes()));
@@ -163,12 +235,36 @@ fn is_ours(name: &str) -> bool {
 
 /// Marks a response that was not stored: who it came through, what the cache did, and under which id.
 pub fn pass(response: &mut ResponseHeader, request: &RequestHeader, ctx: &Ctx) -> Result<()> {
-    if let Some((_, arrival, _)) = ctx.cause() {
+    if let Some((plan, arrival, route)) = ctx.cause() {
         response.append_header("Via", VIA)?;
-        what_became(response, &ctx.outcome, ctx.origin.status, arrival.id.as_str())?;
+        if let Ok(view) = view::of(request, arrival.scheme, arrival.client) {
+            let status = response.status.as_u16();
+            Stored::by(&ctx.ruled(), &view, plan.route_name(route), status).pass(response)?;
+        }
+        let rule = ctx.ruled().name().cloned();
+        what_became(response, &Outcome { rule, ..ctx.outcome.clone() }, ctx.origin.status, arrival)?;
+        of_route(response, request, plan, route, arrival)?;
     }
     fit_protocol(response, request);
     Ok(())
+}
+
+/// What the route changes in every answer.
+pub fn of_route(
+    response: &mut ResponseHeader,
+    request: &RequestHeader,
+    plan: &Plan,
+    route: usize,
+    arrival: &Arrival,
+) -> Result<()> {
+    let Some(setup) = plan.routes.get(route).map(|route| &route.setup) else { return Ok(()) };
+    if setup.response_headers.is_empty() {
+        return Ok(());
+    }
+    match view::of(request, arrival.scheme, arrival.client) {
+        Ok(view) => Edit::new(&setup.response_headers, plan, &setup.name, &view, arrival).response(response),
+        Err(_) => Ok(()),
+    }
 }
 
 /// A client of HTTP/1.0 cannot read chunks: its answer ends with the connection instead.

@@ -1,13 +1,16 @@
 //! The `Cache-Status` field (RFC 9211): the outcome of a request in the words of log and metrics.
 
 use crate::http::cache_status::CacheStatus;
-use crate::verdict::{BypassWhy, Kind, MissWhy, Outcome, Reason, Stored};
+use crate::verdict::{BypassWhy, Kind, MissWhy, NotStored, Outcome, Reason, Stored};
 
-/// Writes the field's value; nothing for answers in which the cache had no part.
-pub fn cache_status(outcome: &Outcome, origin_status: Option<u16>, out: &mut Vec<u8>) {
+/// Writes the field's value; nothing for answers in which the cache had no part. Only a `trusted` client learns the
+/// names of rules.
+pub fn cache_status(outcome: &Outcome, origin_status: Option<u16>, trusted: bool, out: &mut Vec<u8>) {
     if matches!(outcome.kind, Kind::Answer | Kind::File) {
         return;
     }
+    let rule = outcome.rule.as_deref().filter(|_| trusted && is_for_a_rule(outcome));
+    let named = rule.map(|rule| format!("rule:{rule}"));
     let from_store = outcome.kind == Kind::Hit || (outcome.kind == Kind::Stale && !was_forwarded(outcome));
     CacheStatus {
         hit: from_store,
@@ -16,10 +19,15 @@ pub fn cache_status(outcome: &Outcome, origin_status: Option<u16>, out: &mut Vec
         stored: outcome.stored == Some(Stored::Yes),
         collapsed: outcome.kind == Kind::Collapsed,
         ttl: if from_store { outcome.ttl } else { None },
-        detail: detail(outcome),
+        detail: named.as_deref().or(detail(outcome)),
         key: None,
     }
     .write(out);
+}
+
+/// Whether a rule is what the detail is about.
+fn is_for_a_rule(outcome: &Outcome) -> bool {
+    outcome.reason == Reason::Bypass(BypassWhy::Rule) || outcome.stored == Some(Stored::No(NotStored::Rule))
 }
 
 /// Whether a stale answer was given only after the origin had been asked.
@@ -60,7 +68,21 @@ fn detail(outcome: &Outcome) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verdict::{NotStored, StaleWhy, Transport};
+    use crate::verdict::{StaleWhy, Transport};
+
+    #[test]
+    fn only_a_trusted_client_learns_the_name_of_a_rule() {
+        let mut outcome = Outcome::new(Transport::Proxy, Kind::Bypass, Reason::Bypass(BypassWhy::Rule));
+        outcome.rule = Some("private".into());
+        for (trusted, expected) in [
+            (true, "Foreland; fwd=bypass; detail=rule:private"),
+            (false, "Foreland; fwd=bypass; detail=rule"),
+        ] {
+            let mut out = Vec::new();
+            cache_status(&outcome, None, trusted, &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+    }
 
     #[test]
     fn every_outcome_has_its_words() {
@@ -69,7 +91,7 @@ mod tests {
             outcome.stored = stored;
             outcome.ttl = ttl;
             let mut out = Vec::new();
-            cache_status(&outcome, origin, &mut out);
+            cache_status(&outcome, origin, false, &mut out);
             String::from_utf8(out).unwrap()
         };
         let no = |why| Some(Stored::No(why));

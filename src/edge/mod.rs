@@ -1,6 +1,7 @@
 //! A request's life, top to bottom: the phases in the order in which Pingora runs them, each a comment and a call.
 //!
-//! `decide` says what shall happen and is pure; `serve` is the client's side of the cache and `fetch` the origin's;
+//! `decide`, `offhand`, `turn` and `judge` say what shall happen and are pure; `serve` is the client's side of the cache,
+//! `fetch` the origin's, and `arrived` what a response does to the cache; `rehearse` plays all that without a network;
 //! `origin` speaks to servers; `respond` writes what is stored and `part` chooses how much of it; `headers` and
 //! `labels` edit fields; `fail` and `page` answer when something went wrong; `finish` counts and logs.
 //!
@@ -8,27 +9,39 @@
 //! fetch, a subrequest that carries an `Errand`. Invariants: nothing is decided twice; every request ends in one
 //! outcome, told once; no request reaches an origin without a deadline.
 
+mod answer;
+mod arrival;
+mod arrived;
 pub mod ctx;
 pub mod decide;
+pub mod edit;
 pub mod fail;
 mod fetch;
 pub mod finish;
+pub mod forget;
 pub mod headers;
+pub mod judge;
 pub mod labels;
+pub mod offhand;
 mod origin;
 pub mod page;
 mod part;
+pub mod rehearse;
 mod respond;
 pub mod serve;
+pub mod turn;
 pub mod view;
 
 use crate::plan::Plan;
 use crate::state::State;
 use crate::verdict::Action;
+pub use answer::{Own, own};
 use arc_swap::ArcSwap;
+pub use arrival::{Arrival, unix_time};
 use async_trait::async_trait;
 use bytes::Bytes;
 use ctx::{Ctx, Handoff};
+pub use judge::{Bounds, Case, Judged};
 use parking_lot::Mutex;
 use pingora::cache::key::CacheKey;
 use pingora::cache::{NoCacheReason, RespCacheable};
@@ -117,7 +130,7 @@ impl ProxyHttp for Edge {
             return Ok(false);
         }
         if let Some(Action::Answer(answer)) = ctx.handoff.as_ref().map(|h| h.decision.action) {
-            fail::refuse(session.as_downstream_mut(), ctx, answer).await?;
+            answer::write(session.as_downstream_mut(), ctx, answer).await?;
             return Ok(true);
         }
         Ok(serve::serve(self, session, ctx).await? == serve::Served::Done)
@@ -228,11 +241,11 @@ impl ProxyHttp for Edge {
         response: &ResponseHeader,
         ctx: &mut Box<Ctx>,
     ) -> Result<RespCacheable> {
-        let (Some(errand), Some((_, arrival, _))) = (&ctx.errand, ctx.cause()) else {
+        let (Some(errand), Some((_, arrival, _))) = (ctx.errand.clone(), ctx.cause()) else {
             return Ok(RespCacheable::Uncacheable(NoCacheReason::NeverEnabled));
         };
         match view::of(session.req_header(), arrival.scheme, arrival.client) {
-            Ok(view) => fetch::judge(self, errand, &view, response),
+            Ok(view) => fetch::judge(ctx, &errand, &view, response),
             Err(_) => Ok(RespCacheable::Uncacheable(NoCacheReason::InternalError)),
         }
     }

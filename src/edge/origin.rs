@@ -1,8 +1,12 @@
 //! A request on its way to an origin server: which one, what it is sent, and what its answer changes here.
 
-use super::ctx::{Ctx, unix_time};
+use super::arrival::unix_time;
+use super::ctx::Ctx;
+use super::edit::Edit;
+use super::forget::{Target, forget};
+use super::judge::{self, Bounds, Case};
 use super::{Edge, fetch, headers, view};
-use crate::cache::policy::{self, Exchange, ResponseView};
+use crate::cache::{Cache, policy};
 use crate::http::fields::Fields;
 use crate::http::request::RequestView;
 use crate::upstream::{Cluster, Failure, Retry, Try};
@@ -19,7 +23,7 @@ const STALE_CONNECTIONS: u32 = 3;
 
 fn cluster(ctx: &Ctx) -> Option<&Arc<Cluster>> {
     let (plan, _, route) = ctx.cause()?;
-    plan.routes.get(route).map(|route| &route.cluster)
+    plan.cluster(route)
 }
 
 /// Picks a server for the next try.
@@ -57,7 +61,7 @@ pub fn failed(edge: &Edge, ctx: &mut Ctx, error: &mut Error, replayable: bool) {
     ctx.origin.failure = Some(failure);
     complain(edge, ctx, failure, error);
     count(edge, ctx, false);
-    let tries = ctx.cause().map_or(1, |(plan, ..)| plan.limits.tries);
+    let tries = cluster(ctx).map_or(1, |cluster| cluster.settings().tries as u32);
     let reused = ctx.origin.reused;
     let again = match failure.retry(Try { reused, replayable }) {
         Retry::Elsewhere => {
@@ -102,9 +106,29 @@ pub fn request(session: &Session, ctx: &mut Ctx, request: &mut RequestHeader) ->
         if let Some(errand) = &ctx.errand {
             fetch::ask(errand, request)?;
         }
+        as_the_route_says(session, ctx, request)?;
     }
     ctx.origin.sent = Some(Instant::now());
     Ok(())
+}
+
+/// The path, fields and cookies that route and rules want the origin to see.
+fn as_the_route_says(session: &Session, ctx: &Ctx, request: &mut RequestHeader) -> Result<()> {
+    let Some((plan, arrival, route)) = ctx.cause() else { return Ok(()) };
+    let Some(setup) = plan.routes.get(route).map(|route| &*route.setup) else { return Ok(()) };
+    let uses_cache = ctx.errand.is_some() || ctx.handoff.as_ref().is_some_and(|h| h.decision.uses_cache());
+    let ruled = ctx.ruled();
+    if let Some(rules) = ruled.rules.filter(|_| uses_cache) {
+        headers::strip_cookies(request, rules.strip_cookies(ruled.terms))?;
+    }
+    if setup.rewrite.is_none() && setup.request_headers.is_empty() {
+        return Ok(());
+    }
+    let Ok(view) = view::of(session.req_header(), arrival.scheme, arrival.client) else { return Ok(()) };
+    if let Some(rewrite) = &setup.rewrite {
+        headers::rewrite(request, rewrite, &view);
+    }
+    Edit::new(&setup.request_headers, plan, &setup.name, &view, arrival).request(request)
 }
 
 /// The head that came back, before anything is stored or sent on.
@@ -126,41 +150,43 @@ pub fn response(edge: &Edge, session: &Session, ctx: &mut Ctx, response: &mut Re
     match &ctx.errand {
         Some(errand) => {
             fetch::report(ctx);
-            fetch::first_look(edge, errand, &view, response);
+            fetch::first_look(errand, &view, response);
         }
-        None => passed_by(edge, ctx, &view, response),
+        None => {
+            let terms = judge::terms(&ctx.ruled(), &view, status, Fields::Map(&response.headers));
+            passed_by(&edge.state.cache, ctx, &view, response, unix_time().as_secs());
+            ctx.terms = Some(terms);
+        }
     }
 }
 
 /// A response that goes past the cache may still change what the cache holds.
-fn passed_by(edge: &Edge, ctx: &Ctx, view: &RequestView<'_>, response: &ResponseHeader) {
+pub fn passed_by(cache: &Cache, ctx: &Ctx, view: &RequestView<'_>, response: &ResponseHeader, now: u64) {
     let fields = Fields::Map(&response.headers);
     let status = response.status.as_u16();
-    let cache = &edge.state.cache;
-    let now = unix_time().as_secs();
+    let Some((plan, _, route)) = ctx.cause() else { return };
     // RFC 9111 §4.4
     if policy::invalidates(view.method, status) {
-        cache.purge(&cache.recipe().of(view), now);
+        forget(cache, plan, &Target::of(view), now);
         for target in policy::invalidated_targets(view, fields) {
             let (path, query) = crate::http::head::split_query(&target);
-            cache.purge(&cache.recipe().key(view.scheme, view.host, view.port, path, query), now);
+            forget(cache, plan, &Target { path, query, ..Target::of(view) }, now);
         }
     }
     let Some(CacheUse::Use(key)) = ctx.handoff.as_ref().map(|h| &h.decision.cache) else { return };
     // That it is too large shows only at its end, if it does not say its length.
     let unknown =
         ctx.outcome.stored == Some(Stored::No(NotStored::TooLarge)) && !fields.has("content-length");
-    if ctx.outcome.kind == Kind::HitForMiss && !unknown && is_storable(edge, view, status, fields, now) {
-        cache.heal(key, view.fields.has("authorization"));
+    if ctx.outcome.kind == Kind::HitForMiss && !unknown {
+        let terms = ctx.ruled().terms;
+        let fields: Vec<_> = headers::list(response);
+        let length = Fields::Map(&response.headers).content_length();
+        let (requested_at, fields) = (now, &fields[..]);
+        let case = Case { plan, route, terms, view, status, fields, length, requested_at, now };
+        if case.judge(&Bounds::of(cache)).head.is_ok() {
+            cache.heal(key, view.fields.has("authorization"));
+        }
     }
-}
-
-fn is_storable(edge: &Edge, view: &RequestView<'_>, status: u16, fields: Fields<'_>, now: u64) -> bool {
-    let request = RequestView { method: "GET", ..*view };
-    let response = ResponseView { status, fields };
-    let exchange = Exchange { request: &request, response: &response, requested_at: now, received_at: now };
-    fields.content_length().is_none_or(|length| length <= edge.state.cache.max_object())
-        && policy::storable(&exchange, &edge.state.cache.settings().policy).is_ok()
 }
 
 /// What a request is called whose decision says that the cache is left out.

@@ -87,6 +87,11 @@ pub fn resolve(set: RangeSet, head: &StoredHead, length: Option<u64>) -> Part {
     }
 }
 
+/// Whether a range is the whole body, however long it turns out.
+pub fn is_all(set: &[RangeSpec]) -> bool {
+    matches!(set, [RangeSpec::From(0)])
+}
+
 /// The one range of a body of unknown length that can be answered as soon as its last byte is there.
 pub fn closed_range(set: &[RangeSpec]) -> Option<ByteRange> {
     match set {

@@ -9,9 +9,9 @@ use crate::cache::store::fill::{End, FillReader, Piece};
 use crate::http::fields::Fields;
 use crate::http::multipart::Multipart;
 use crate::http::range::{self, ByteRange, RangeSet};
-use crate::verdict::Kind;
+use crate::verdict::{Kind, Outcome};
 use bytes::Bytes;
-use pingora::http::ResponseHeader;
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use std::sync::Arc;
@@ -60,10 +60,9 @@ pub async fn send(s: &mut ServerSession, ctx: &mut Ctx, mut source: Source, now:
     let Some(head) = source.head().cloned() else {
         return Error::e_explain(ErrorType::InternalError, "a response without a head");
     };
-    ctx.outcome.age = Some(policy::age(&head.times, now));
-    ctx.outcome.ttl = Some(policy::ttl(&head.times, now));
+    account(&mut ctx.outcome, &head, now);
     let part = choose(s, &mut source, &head).await?;
-    let header = header(s, ctx, &head, &part)?;
+    let header = header(s.req_header(), ctx, &head, &part)?;
     ctx.outcome.status = header.status.as_u16();
     let no_body =
         s.req_header().method == http::Method::HEAD || header.status == http::StatusCode::NOT_MODIFIED;
@@ -72,6 +71,13 @@ pub async fn send(s: &mut ServerSession, ctx: &mut Ctx, mut source: Source, now:
         body(s, &mut source, &part).await?;
     }
     s.finish_body().await
+}
+
+/// What the log says of what comes from the store.
+pub fn account(outcome: &mut Outcome, head: &StoredHead, now: u64) {
+    outcome.age = Some(policy::age(&head.times, now));
+    outcome.ttl = Some(policy::ttl(&head.times, now));
+    outcome.rule = head.ruled.rule.clone();
 }
 
 /// The part to send; waits where a range of a body of unknown length needs more of it.
@@ -92,7 +98,7 @@ async fn later(
     // A range that names its end can be answered as soon as that is there. One that depends on the length waits
     // for it, unless it begins at 0: then the whole is as good, and at once.
     let closed = part::closed_range(&set);
-    if closed.is_none() && matches!(set[..], [range::RangeSpec::From(0)]) {
+    if closed.is_none() && part::is_all(&set) {
         return Ok(Part::Whole);
     }
     let needed = closed.map_or(u64::MAX, |range| range.end);
@@ -119,7 +125,8 @@ pub fn left(idle: Result<Option<Bytes>>) -> Box<Error> {
     error
 }
 
-fn header(s: &ServerSession, ctx: &Ctx, head: &StoredHead, part: &Part) -> Result<ResponseHeader> {
+/// The head of the answer to a request.
+pub fn header(request: &RequestHeader, ctx: &Ctx, head: &StoredHead, part: &Part) -> Result<ResponseHeader> {
     let status = match part {
         Part::NotModified => 304,
         Part::PreconditionFailed => 412,
@@ -129,15 +136,18 @@ fn header(s: &ServerSession, ctx: &Ctx, head: &StoredHead, part: &Part) -> Resul
     };
     // Keeping the spelling of names costs as much as all the rest. HTTP/2 has none, and a whole hit comes this way only
     // where the front is off.
-    let plain = s.is_http2() || (ctx.outcome.kind == Kind::Hit && matches!(part, Part::Whole));
+    let h2 = request.version == http::Version::HTTP_2;
+    let plain = h2 || (ctx.outcome.kind == Kind::Hit && matches!(part, Part::Whole));
     let build = if plain { ResponseHeader::build_no_case } else { ResponseHeader::build };
     let mut header = build(status, Some(24))?;
     for (name, value) in head.shared_fields().filter(|(name, _)| belongs(part, name)) {
         header.append_header(name, value)?;
     }
-    length_fields(s, &mut header, head, part)?;
-    let id = ctx.cause().map_or("", |(_, arrival, _)| arrival.id.as_str());
-    headers::from_store(&mut header, &ctx.outcome, ctx.origin.status, id)?;
+    length_fields(request, &mut header, head, part)?;
+    if let Some((plan, arrival, route)) = ctx.cause() {
+        headers::from_store(&mut header, head, &ctx.outcome, ctx.origin.status, arrival)?;
+        headers::of_route(&mut header, request, plan, route, arrival)?;
+    }
     Ok(header)
 }
 
@@ -156,7 +166,7 @@ fn belongs(part: &Part, name: &[u8]) -> bool {
 }
 
 fn length_fields(
-    s: &ServerSession,
+    request: &RequestHeader,
     header: &mut ResponseHeader,
     head: &StoredHead,
     part: &Part,
@@ -182,7 +192,7 @@ fn length_fields(
         // RFC 9110 §8.6: never with a 204.
         Some(_) if head.status == 204 => {}
         Some(length) => header.insert_header("Content-Length", http::HeaderValue::from(length))?,
-        None if s.req_header().version == http::Version::HTTP_11 => {
+        None if request.version == http::Version::HTTP_11 => {
             header.insert_header("Transfer-Encoding", "chunked")?;
         }
         // HTTP/1.0 ends with the connection, HTTP/2 frames by itself.

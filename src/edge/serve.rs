@@ -1,18 +1,17 @@
 //! The client's side of the cache: what a request gets that the cache takes part in.
 
-use super::ctx::{Ctx, unix_time};
+use super::arrival::unix_time;
+use super::ctx::Ctx;
 use super::fetch::{self, Errand, Report};
 use super::respond::{self, Source, left};
-use super::{Edge, fail, headers, view};
+use super::turn::{self, Led, Turn};
+use super::{Edge, decide, fail, headers, view};
 use crate::cache::object::Object;
-use crate::cache::policy;
 use crate::cache::storage::Destination;
 use crate::cache::store::fill::{Failure, Fill, FillReader, Verdict};
-use crate::cache::{Ask, Fetch, Found, may_share};
+use crate::cache::{Ask, Fetch};
 use crate::http::fields::Fields;
-use crate::verdict::{
-    BypassWhy, CacheUse, Key, Kind, MissWhy, NotStored, Outcome, Reason, StaleWhy, Stored, Transport,
-};
+use crate::verdict::{CacheUse, Key, Kind, MissWhy, Outcome, Reason, StaleWhy, Stored};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::subrequest::server::SubrequestHandle;
 use pingora::protocols::http::{HttpTask, ServerSession};
@@ -30,35 +29,34 @@ pub enum Served {
     Straight,
 }
 
-/// How often a client that waited in vain for somebody else's variant asks again.
-const ROUNDS: usize = 3;
-
 /// Serves a request through the cache.
 pub async fn serve(edge: &Edge, session: &mut Session, ctx: &mut Ctx) -> Result<Served> {
     let Some(key) = key(ctx) else { return Ok(Served::Straight) };
-    for _ in 0..ROUNDS {
-        let now = unix_time().as_secs();
-        let found = match ctx.handoff.as_mut().and_then(|h| h.found.take()) {
-            Some(found) => found,
-            None => edge.state.cache.lookup(&ask_of(Fields::Map(&session.req_header().headers), &key, now)),
-        };
-        let step = match found {
-            Found::Hit(object) => object_as(session, ctx, object, Kind::Hit, Reason::None, now).await?,
-            Found::Filling(reader) => {
+    for _ in 0..turn::ROUNDS {
+        let found = ctx.handoff.as_mut().and_then(|h| h.found.take());
+        let asked = ask(session, ctx, &key);
+        let found = found.unwrap_or_else(|| edge.state.cache.lookup(&asked));
+        let step = match turn::turn(found, &asked.directives) {
+            Turn::Fetch(why, object) => miss(edge, session, ctx, &key, why, object).await?,
+            Turn::Join(reader) => {
                 became(ctx, Kind::Collapsed, Reason::Miss(MissWhy::Absent));
                 fill(session, ctx, reader).await?
             }
-            Found::Stale(object, why) => stale(edge, session, ctx, &key, object, why).await?,
-            Found::Forbidden => {
-                became(ctx, Kind::Bypass, Reason::Bypass(BypassWhy::Authorization));
+            Turn::Nothing(why) => {
+                became(ctx, Kind::Miss, Reason::Miss(why));
+                fail::answer(session.as_downstream_mut(), ctx, 504, turn::NOT_CACHED).await?;
+                Step::Done
+            }
+            Turn::Refresh(object) => stale(edge, session, ctx, &key, object).await?,
+            Turn::Serve(object, kind, reason) => {
+                became(ctx, kind, reason);
+                stored(session, ctx, object).await?
+            }
+            Turn::Straight(kind, reason, stored) => {
+                became(ctx, kind, reason);
+                ctx.outcome.stored = stored;
                 Step::Straight
             }
-            Found::HitForMiss(why) => {
-                became(ctx, Kind::HitForMiss, Reason::Miss(MissWhy::Absent));
-                ctx.outcome.stored = Some(Stored::No(why));
-                Step::Straight
-            }
-            Found::Miss(why, object) => miss(edge, session, ctx, &key, why, object).await?,
         };
         match step {
             Step::Done => return Ok(Served::Done),
@@ -83,19 +81,8 @@ fn key(ctx: &Ctx) -> Option<Key> {
 }
 
 /// What the request asks of the cache, now.
-fn ask<'a>(session: &'a Session, key: &'a Key) -> Ask<'a> {
-    ask_of(Fields::Map(&session.req_header().headers), key, unix_time().as_secs())
-}
-
-/// What a request with these fields asks of the cache at a time, in seconds since 1970.
-pub fn ask_of<'a>(fields: Fields<'a>, key: &'a Key, now: u64) -> Ask<'a> {
-    Ask {
-        key,
-        fields,
-        directives: policy::request_directives(fields),
-        with_credentials: fields.has("authorization"),
-        now,
-    }
+fn ask<'a>(session: &'a Session, ctx: &Ctx, key: &'a Key) -> Ask<'a> {
+    decide::ask(&ctx.ruled(), Fields::Map(&session.req_header().headers), key, unix_time().as_secs())
 }
 
 fn became(ctx: &mut Ctx, kind: Kind, reason: Reason) {
@@ -103,15 +90,9 @@ fn became(ctx: &mut Ctx, kind: Kind, reason: Reason) {
     ctx.outcome.reason = reason;
 }
 
-async fn object_as(
-    session: &mut Session,
-    ctx: &mut Ctx,
-    object: Arc<Object>,
-    kind: Kind,
-    reason: Reason,
-    now: u64,
-) -> Result<Step> {
-    became(ctx, kind, reason);
+/// What is stored; `ctx.outcome` already says why.
+async fn stored(session: &mut Session, ctx: &mut Ctx, object: Arc<Object>) -> Result<Step> {
+    let now = unix_time().as_secs();
     respond::send(session.as_downstream_mut(), ctx, Source::Stored(object), now).await?;
     Ok(Step::Done)
 }
@@ -128,15 +109,13 @@ async fn stale(
     ctx: &mut Ctx,
     key: &Key,
     object: Arc<Object>,
-    why: StaleWhy,
 ) -> Result<Step> {
-    if why == StaleWhy::Revalidating
-        && let Fetch::Lead(reader) = edge.state.cache.fetch(&ask(session, key), Some(object.clone()))
-    {
+    if let Fetch::Lead(reader) = edge.state.cache.fetch(&ask(session, ctx, key), Some(object.clone())) {
         // The client is served whatever becomes of the refresh.
         drop(send_out(edge, session, ctx, reader.fill(), true));
     }
-    object_as(session, ctx, object, Kind::Stale, Reason::Stale(why), unix_time().as_secs()).await
+    became(ctx, Kind::Stale, Reason::Stale(StaleWhy::Revalidating));
+    stored(session, ctx, object).await
 }
 
 async fn miss(
@@ -147,22 +126,10 @@ async fn miss(
     why: MissWhy,
     object: Option<Arc<Object>>,
 ) -> Result<Step> {
-    let asked = ask(session, key);
-    if asked.directives.only_if_cached {
-        // RFC 9111 §5.2.1.7
-        became(ctx, Kind::Miss, Reason::Miss(why));
-        fail::answer(
-            session.as_downstream_mut(),
-            ctx,
-            504,
-            "not in the cache, and the request asks for nothing else",
-        )
-        .await?;
-        return Ok(Step::Done);
-    }
-    match edge.state.cache.fetch(&asked, object.clone()) {
+    match edge.state.cache.fetch(&ask(session, ctx, key), object.clone()) {
         Fetch::Ready(object) => {
-            object_as(session, ctx, object, Kind::Collapsed, Reason::Miss(why), unix_time().as_secs()).await
+            became(ctx, Kind::Collapsed, Reason::Miss(why));
+            stored(session, ctx, object).await
         }
         Fetch::Crowded => {
             became(ctx, Kind::Miss, Reason::Miss(why));
@@ -196,6 +163,7 @@ fn send_out(
     let errand = Arc::new(Errand {
         plan: plan.clone(),
         route,
+        terms: ctx.ruled().terms,
         arrival: arrival.clone(),
         destination: Destination { cache: edge.state.cache.clone(), fill: fill.clone() },
         refresh,
@@ -223,52 +191,34 @@ async fn lead(
         verdict = reader.verdict() => verdict,
         idle = session.as_downstream_mut().read_body_or_idle(true) => return Err(left(idle)),
     };
-    if verdict == Verdict::Storing {
-        ctx.outcome.stored = Some(Stored::Yes);
-    }
-    let step = match verdict {
-        Verdict::NotStored(why) => {
-            ctx.outcome.stored = Some(Stored::No(why));
-            passed_on(session, ctx, &errand, handle).await
-        }
-        _ => {
+    turn::account(&mut ctx.outcome, verdict);
+    let status = errand.fill_status();
+    let led = turn::led(verdict, reader.fill(), &ask(session, ctx, key), status, object);
+    let step = match led {
+        Led::PassOn => passed_on(session, ctx, &errand, handle).await,
+        // What this client wants is asked for anew: nobody reads the fetch.
+        Led::Straight => Ok(Step::Straight),
+        led => {
             drop(handle);
-            told(session, ctx, key, reader, verdict, object, &errand).await
+            ctx.origin.status = status;
+            given(session, ctx, reader, led).await
         }
     };
     adopt(ctx, &errand.report.lock().clone());
-    if let Some(why) = errand.destination.fill.lost().filter(|_| verdict == Verdict::Storing) {
-        ctx.outcome.stored = Some(Stored::No(why));
-    }
+    turn::correct(&mut ctx.outcome, &errand.destination.fill);
     step
 }
 
 /// What the log says of the origin comes from the fetch.
 fn adopt(ctx: &mut Ctx, report: &Report) {
     ctx.origin.status = ctx.origin.status.or(report.status);
+    ctx.terms = report.terms.or(ctx.terms);
     let Some(Outcome { tries, server, upstream, connect, first_byte, .. }) = report.outcome.clone() else {
         return;
     };
     let outcome = &mut ctx.outcome;
     (outcome.tries, outcome.server, outcome.upstream) = (tries, server, upstream);
     (outcome.connect, outcome.first_byte) = (connect, first_byte);
-}
-
-async fn told(
-    session: &mut Session,
-    ctx: &mut Ctx,
-    key: &Key,
-    reader: FillReader,
-    verdict: Verdict,
-    object: Option<Arc<Object>>,
-    errand: &Errand,
-) -> Result<Step> {
-    if verdict == Verdict::Revalidated {
-        ctx.outcome.kind = Kind::Revalidated;
-        ctx.outcome.stored = Some(Stored::Yes);
-    }
-    ctx.origin.status = errand.report.lock().status;
-    shared(session, ctx, key, reader, verdict, object).await
 }
 
 /// One who came later: waits as long as a fetch may take, then asks for itself.
@@ -296,55 +246,35 @@ async fn follow(
             Ok(Step::Straight)
         }
         // What went wrong may be the other request's own doing: ask again, and perhaps lead.
-        Ok(Verdict::Failed(failure)) if !failure.shared && !covers(object.as_deref()) => Ok(Step::Again),
-        Ok(verdict) => shared(session, ctx, key, reader, verdict, object).await,
+        Ok(Verdict::Failed(failure))
+            if !failure.shared && !turn::covers(object.as_deref(), unix_time().as_secs()) =>
+        {
+            Ok(Step::Again)
+        }
+        Ok(verdict) => {
+            let led = turn::shared(verdict, reader.fill(), &ask(session, ctx, key), object);
+            given(session, ctx, reader, led).await
+        }
     }
 }
 
 /// What a fetch brought, for one of those who wait for it.
-async fn shared(
-    session: &mut Session,
-    ctx: &mut Ctx,
-    key: &Key,
-    reader: FillReader,
-    verdict: Verdict,
-    object: Option<Arc<Object>>,
-) -> Result<Step> {
-    if let Verdict::Failed(failure) = verdict {
-        return failed(session, ctx, failure, object).await;
-    }
-    if !may_share(reader.fill(), &ask(session, key)) {
-        return Ok(Step::Again);
-    }
-    match reader.fill().resolved().cloned() {
-        Some(object) if verdict == Verdict::Revalidated => {
-            let (kind, reason) = (ctx.outcome.kind, ctx.outcome.reason);
-            object_as(session, ctx, object, kind, reason, unix_time().as_secs()).await
+async fn given(session: &mut Session, ctx: &mut Ctx, reader: FillReader, led: Led) -> Result<Step> {
+    match led {
+        Led::Again => Ok(Step::Again),
+        Led::Confirmed(object) => stored(session, ctx, object).await,
+        Led::Error(status) => {
+            fail::answer(session.as_downstream_mut(), ctx, status, fail::origin_detail(status)).await?;
+            Ok(Step::Done)
         }
-        _ => fill(session, ctx, reader).await,
+        Led::Incoming => fill(session, ctx, reader).await,
+        Led::PassOn | Led::Straight => Ok(Step::Straight),
+        Led::Stale(object, why, status) => {
+            ctx.origin.status = status;
+            became(ctx, Kind::Stale, Reason::Stale(why));
+            stored(session, ctx, object).await
+        }
     }
-}
-
-/// Whether something stale may stand in for a failed origin.
-fn covers(object: Option<&Object>) -> bool {
-    object.is_some_and(|o| policy::may_serve_on_error(&o.head.times, unix_time().as_secs()))
-}
-
-/// The origin failed: something stale if policy allows (RFC 5861 §4), an error page otherwise.
-async fn failed(
-    session: &mut Session,
-    ctx: &mut Ctx,
-    failure: Failure,
-    object: Option<Arc<Object>>,
-) -> Result<Step> {
-    let now = unix_time().as_secs();
-    if let Some(object) = object.filter(|o| policy::may_serve_on_error(&o.head.times, now)) {
-        ctx.origin.status = (failure.why == StaleWhy::Origin5xx).then_some(failure.status);
-        return object_as(session, ctx, object, Kind::Stale, Reason::Stale(failure.why), now).await;
-    }
-    fail::answer(session.as_downstream_mut(), ctx, failure.status, fail::origin_detail(failure.status))
-        .await?;
-    Ok(Step::Done)
 }
 
 /// A response that may not be stored goes to the one who asked first, as fast as it is read there.
@@ -354,11 +284,6 @@ async fn passed_on(
     errand: &Errand,
     mut handle: SubrequestHandle,
 ) -> Result<Step> {
-    let confirming = errand.fill_status() == Some(304);
-    if confirming || wants_part(session) {
-        // The fetch asked for the whole and without conditions: ask again, for what this client wants.
-        return Ok(Step::Straight);
-    }
     let s = session.as_downstream_mut();
     loop {
         let task = tokio::select! {
@@ -373,13 +298,6 @@ async fn passed_on(
             }
         }
     }
-}
-
-fn wants_part(session: &Session) -> bool {
-    let headers = &session.req_header().headers;
-    ["range", "if-none-match", "if-modified-since", "if-match", "if-unmodified-since"]
-        .iter()
-        .any(|name| headers.contains_key(*name))
 }
 
 enum Relay {
@@ -437,19 +355,4 @@ fn broken(handle: &mut SubrequestHandle) -> Box<Error> {
         Ok(error) => error,
         Err(_) => Error::explain(ErrorType::ConnectionClosed, "the fetch ended early").into_up(),
     }
-}
-
-/// A fetch that nobody waits for is logged under its own name.
-pub fn refresh_outcome(errand: &Errand) -> Outcome {
-    let mut outcome = Outcome::new(Transport::Refresh, Kind::Miss, Reason::Miss(MissWhy::Expired));
-    match errand.destination.fill.progress().verdict {
-        Verdict::Storing => {
-            outcome.stored = Some(errand.destination.fill.lost().map_or(Stored::Yes, Stored::No))
-        }
-        Verdict::Revalidated => (outcome.kind, outcome.stored) = (Kind::Revalidated, Some(Stored::Yes)),
-        Verdict::NotStored(why) => outcome.stored = Some(Stored::No(why)),
-        Verdict::Failed(failure) => outcome.reason = Reason::Stale(failure.why),
-        Verdict::Pending => outcome.stored = Some(Stored::No(NotStored::Incomplete)),
-    }
-    outcome
 }

@@ -48,6 +48,32 @@ pub fn of(request: &RequestHeader, scheme: Scheme, client: IpAddr) -> Result<Req
     })
 }
 
+/// The head of a request that nobody sent, as Pingora would have parsed it.
+///
+/// # Errors
+/// What Pingora finds wrong with it.
+pub fn request(view: &RequestView<'_>) -> pingora::Result<RequestHeader> {
+    let target = match view.query {
+        Some(query) => format!("{}?{query}", view.path),
+        None => view.path.to_owned(),
+    };
+    let mut request = RequestHeader::build(view.method, target.as_bytes(), None)?;
+    request.set_version(http::Version::HTTP_11);
+    match view.fields {
+        Fields::Map(map) => {
+            for (name, value) in map {
+                request.append_header(name.clone(), value.clone())?;
+            }
+        }
+        Fields::Raw(list) => {
+            for field in list {
+                request.append_header(field.name.to_owned(), field.value)?;
+            }
+        }
+    }
+    Ok(request)
+}
+
 /// The protocol a request came over.
 pub fn protocol(request: &RequestHeader) -> Protocol {
     match request.version {

@@ -1,18 +1,21 @@
 //! The life of an HTTP/1 connection: reads heads, answers what the front may, hands the rest over one at a time.
 
 use super::deadline::Deadline;
-use super::front::{Considered, consider, wire_head};
+use super::front::{Considered, Hit, consider};
 use super::gate::Gate;
 use super::refuse::{Refused, refuse};
+use super::wire::{self, Frame};
 use super::{Door, h2};
 use crate::cache::object::Object;
-use crate::edge::ctx::{Arrival, Handoff};
+use crate::edge::Arrival;
+use crate::edge::ctx::Handoff;
 use crate::edge::finish;
 use crate::http::clean;
 use crate::http::fields::Fields;
 use crate::http::head::{self, Head, Refusal};
 use crate::http::request::{Framing, Protocol, RequestView, Scheme};
-use crate::plan::{Limits, Plan};
+use crate::plan::Plan;
+use crate::setup::Limits;
 use crate::telemetry::{ConnectionProtocol, Entry};
 use crate::verdict::{self, Outcome};
 use bytes::BytesMut;
@@ -98,6 +101,8 @@ enum Next {
 enum Step {
     /// Written, or as much of it as the socket took: the object and how much of head and body is left.
     Answered { rest: Vec<u8>, object: Arc<Object>, body_from: u64, told: Box<Told>, keep_alive: bool },
+    /// An answer of our own, and how much of it the socket took.
+    Own { whole: Vec<u8>, sent: usize, body: u64, told: Box<Told>, keep_alive: bool },
     /// For the proxy.
     Leave { head: BytesMut, handoff: Box<Handoff>, framing: Framing, upgrade: bool },
 }
@@ -117,6 +122,8 @@ struct Line {
     host: String,
     uri: String,
     protocol: Protocol,
+    /// A method that is not among the known ones.
+    method: Option<String>,
     user_agent: Option<Vec<u8>>,
     referer: Option<Vec<u8>>,
 }
@@ -134,7 +141,7 @@ impl Connection {
                 Arrived::Late => return self.late(gate).await,
             }
         }
-        let arrival = Arrival::now(self.door.listener, self.peer.ip(), Scheme::Http);
+        let mut arrival = Arrival::now(self.door.listener, self.peer.ip(), Scheme::Http);
         let mut waited = false;
         loop {
             if self.served == 0 && may_be_preface(&gate.ahead) {
@@ -143,7 +150,7 @@ impl Connection {
                     return Next::H2(gate);
                 }
             } else {
-                match self.step(&mut gate, &arrival, &limits) {
+                match self.step(&mut gate, &mut arrival, &limits) {
                     Ok(Some(step)) => return self.carry_out(gate, step, &limits).await,
                     Ok(None) => {}
                     Err(refusal) => return self.refuse(gate, &arrival, refusal).await,
@@ -189,7 +196,12 @@ impl Connection {
     }
 
     /// Reads the head, if it is complete, and does with it what needs no waiting.
-    fn step(&mut self, gate: &mut Gate, arrival: &Arrival, limits: &Limits) -> Result<Option<Step>, Refusal> {
+    fn step(
+        &mut self,
+        gate: &mut Gate,
+        arrival: &mut Arrival,
+        limits: &Limits,
+    ) -> Result<Option<Step>, Refusal> {
         skip_empty_lines(&mut gate.ahead);
         let mut slots = head::slots();
         let Some(mut head) = head::read(&gate.ahead, &mut slots)? else { return Ok(None) };
@@ -208,30 +220,38 @@ impl Connection {
         }
         self.served += 1;
         let keep_alive = head.keep_alive && self.served < limits.requests && !*self.door.shutdown.borrow();
-        let view = head.view(Scheme::Http, self.peer.ip());
-        match consider(&self.door.edge, self.door.front, &view, arrival) {
-            Considered::Answer(plan, route, object, outcome) => {
-                let line = self.door.edge.state.log.is_on().then(|| Line::of(&view, &head));
-                let (len, head_only) = (head.len, head.method == "HEAD");
-                let method = if head_only { "HEAD" } else { "GET" };
-                let told = Box::new(Told { plan, route, arrival: arrival.clone(), outcome, method, line });
-                let connection = connection_field(&head, keep_alive);
-                let step = answer(gate, len, head_only, connection, object, told, keep_alive);
-                Ok(Some(step))
+        let plan = self.door.edge.plan.load_full();
+        arrival.believe(&plan.trusted_proxies, Fields::Raw(head.fields));
+        let view = head.view(arrival.scheme, arrival.client);
+        let connection = connection_field(&head, keep_alive);
+        let considered = consider(&self.door.edge, plan, &view, arrival);
+        let prepared = prepare(considered, &view, arrival, connection);
+        let (len, framing, upgrade) = (head.len, head.framing, head.upgrade);
+        Ok(Some(match prepared {
+            Prepared::Hit { object, told, head_only } => {
+                bytes::Buf::advance(&mut gate.ahead, len);
+                answer(gate, head_only, object, told, keep_alive)
             }
-            Considered::Leave(mut handoff) => {
+            Prepared::Own { whole, body, told } => {
+                bytes::Buf::advance(&mut gate.ahead, len);
+                let sent = gate.io().try_write(&whole).unwrap_or(0);
+                Step::Own { whole, sent, body, told, keep_alive }
+            }
+            Prepared::Leave(mut handoff) => {
                 handoff.last = !keep_alive;
-                let (len, framing, upgrade) = (head.len, head.framing, head.upgrade);
-                let whole = gate.ahead.split_to(len);
-                Ok(Some(Step::Leave { head: whole, handoff, framing, upgrade }))
+                Step::Leave { head: gate.ahead.split_to(len), handoff, framing, upgrade }
             }
-        }
+        }))
     }
 
     async fn carry_out(&mut self, gate: Box<Gate>, step: Step, limits: &Limits) -> Next {
         match step {
             Step::Answered { rest, object, body_from, told, keep_alive } => {
                 self.answered(gate, rest, object, body_from, told, keep_alive, limits).await
+            }
+            Step::Own { whole, sent, body, told, keep_alive } => {
+                self.answered_own(gate, whole.get(sent..).unwrap_or_default(), body, told, keep_alive, limits)
+                    .await
             }
             Step::Leave { head, handoff, framing, upgrade } => {
                 self.hand_over(gate, head, handoff, framing, upgrade).await
@@ -259,6 +279,26 @@ impl Connection {
             }
         }
         told.outcome.bytes_out = if body_from == u64::MAX { 0 } else { body_from };
+        self.ended(gate, told, ok, keep_alive).await
+    }
+
+    /// The same for an answer of our own.
+    async fn answered_own(
+        &mut self,
+        mut gate: Box<Gate>,
+        rest: &[u8],
+        body: u64,
+        mut told: Box<Told>,
+        keep_alive: bool,
+        limits: &Limits,
+    ) -> Next {
+        let ok = rest.is_empty() || write(gate.io(), rest, limits.send_timeout).await.is_ok();
+        told.outcome.bytes_out = if ok { body } else { 0 };
+        self.ended(gate, told, ok, keep_alive).await
+    }
+
+    /// Tells the log, and what becomes of the connection.
+    async fn ended(&mut self, mut gate: Box<Gate>, mut told: Box<Told>, ok: bool, keep_alive: bool) -> Next {
         told.outcome.duration = told.arrival.started.elapsed();
         self.tell(&told);
         match (ok, keep_alive) {
@@ -277,19 +317,18 @@ impl Connection {
             time: told.arrival.unix_millis,
             id: told.arrival.id.as_str(),
             client: told.arrival.client,
-            method: told.method.as_bytes(),
+            method: line.and_then(|l| l.method.as_deref()).unwrap_or(told.method).as_bytes(),
             scheme: told.arrival.scheme.as_str(),
             host: line.map_or(&[], |l| l.host.as_bytes()),
             uri: line.map_or(&[], |l| l.uri.as_bytes()),
             protocol: line.map_or("", |l| l.protocol.as_str()),
             listener: &self.door.name,
-            route: told.plan.routes.get(told.route).map_or("", |r| &r.name),
-            rule: "",
+            route: told.plan.route_name(told.route),
             user_agent: line.and_then(|l| l.user_agent.as_deref()),
             referer: line.and_then(|l| l.referer.as_deref()),
             outcome: &told.outcome,
         };
-        finish::write(&self.door.edge, &told.plan, told.route, &entry, self.door.listener);
+        finish::write(&told.plan, told.route, &entry, self.door.listener);
     }
 
     /// Pingora gets exactly one request; the connection comes back if it can be used again.
@@ -352,20 +391,49 @@ thread_local! {
 /// A body up to this size is copied behind the head: one write of one buffer is cheaper than two buffers.
 const COPY: u64 = 16 * 1024;
 
+/// What is left of a request once its head need not be looked at any more.
+enum Prepared {
+    /// The head of the answer is in `OUT`.
+    Hit { object: Arc<Object>, told: Box<Told>, head_only: bool },
+    /// The whole answer, and how much of it is body.
+    Own { whole: Vec<u8>, body: u64, told: Box<Told> },
+    /// For the proxy.
+    Leave(Box<Handoff>),
+}
+
+/// Writes what the front answers into memory, and keeps of the request what the log needs.
+fn prepare(
+    considered: Considered,
+    view: &RequestView<'_>,
+    arrival: &Arrival,
+    connection: Option<&'static str>,
+) -> Prepared {
+    let head_only = view.method == "HEAD";
+    match considered {
+        Considered::Answer(Hit { plan, route, object, outcome }) => {
+            let frame = Frame { plan: &plan, route, view, arrival, connection };
+            OUT.with_borrow_mut(|out| {
+                out.clear();
+                wire::stored(&frame, &object.head, object.body.len(), &outcome, out);
+            });
+            Prepared::Hit { object, told: Told::new(plan, route, view, arrival, outcome), head_only }
+        }
+        Considered::Own(plan, route, own, outcome) => {
+            let frame = Frame { plan: &plan, route, view, arrival, connection };
+            let mut whole = Vec::with_capacity(512 + own.body.len());
+            wire::own(&frame, &own, &mut whole);
+            let body = if head_only { &[] } else { &own.body[..] };
+            whole.extend_from_slice(body);
+            let body = body.len() as u64;
+            Prepared::Own { whole, body, told: Told::new(plan, route, view, arrival, outcome) }
+        }
+        Considered::Leave(handoff) => Prepared::Leave(handoff),
+    }
+}
+
 /// Writes the answer without waiting; what the socket does not take is left to [`Connection::answered`].
-fn answer(
-    gate: &mut Gate,
-    head_len: usize,
-    head_only: bool,
-    connection: Option<&str>,
-    object: Arc<Object>,
-    told: Box<Told>,
-    keep_alive: bool,
-) -> Step {
-    bytes::Buf::advance(&mut gate.ahead, head_len);
+fn answer(gate: &mut Gate, head_only: bool, object: Arc<Object>, told: Box<Told>, keep_alive: bool) -> Step {
     OUT.with_borrow_mut(|out| {
-        out.clear();
-        wire_head(&object, &told.outcome, told.arrival.id.as_str(), connection, out);
         let head_end = out.len();
         let body = if head_only { None } else { object.body.slice(0, u64::MAX) };
         let copied = body.as_ref().is_some_and(|b| b.len() as u64 <= COPY);
@@ -408,15 +476,37 @@ fn connection_field(head: &Head<'_, '_>, keep_alive: bool) -> Option<&'static st
     }
 }
 
+impl Told {
+    fn new(
+        plan: Arc<Plan>,
+        route: usize,
+        view: &RequestView<'_>,
+        arrival: &Arrival,
+        outcome: Outcome,
+    ) -> Box<Self> {
+        let line = plan.log.is_on().then(|| Line::of(view));
+        let method = known_method(view.method);
+        Box::new(Self { plan, route, arrival: arrival.clone(), outcome, method, line })
+    }
+}
+
 impl Line {
-    fn of(view: &RequestView<'_>, head: &Head<'_, '_>) -> Self {
-        let field = |name| Fields::Raw(head.fields).first(name).map(<[u8]>::to_vec);
+    fn of(view: &RequestView<'_>) -> Self {
+        let field = |name| view.fields.first(name).map(<[u8]>::to_vec);
+        let query = view.query.map(|query| format!("?{query}")).unwrap_or_default();
         Self {
             host: view.host.to_owned(),
-            uri: head.path_and_query.to_owned(),
+            uri: format!("{}{query}", view.path),
             protocol: view.protocol,
+            method: (known_method(view.method).is_empty()).then(|| view.method.to_owned()),
             user_agent: field("user-agent"),
             referer: field("referer"),
         }
     }
+}
+
+/// The method without a copy of it, where it is one of those that a route is likely to answer.
+fn known_method(method: &str) -> &'static str {
+    const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"];
+    KNOWN.into_iter().find(|known| *known == method).unwrap_or("")
 }

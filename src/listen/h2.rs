@@ -2,12 +2,12 @@
 
 use super::Door;
 use super::deadline::Deadline;
-use super::front::{Considered, consider};
+use super::front::{Considered, Hit, consider};
 use super::gate::Gate;
 use super::h1::Closing;
-use crate::cache::object::Object;
-use crate::edge::ctx::Arrival;
-use crate::edge::{Carried, fail, finish, headers, page, view};
+use crate::edge::Arrival;
+use crate::edge::{Carried, Own, fail, finish, headers, page, view};
+use crate::http::fields::Fields;
 use crate::http::head::Refusal;
 use crate::http::request::Scheme;
 use crate::plan::Plan;
@@ -152,24 +152,29 @@ pub async fn serve(door: Arc<Door>, gate: Box<Gate>, peer: SocketAddr, mut closi
 
 /// One request.
 fn stream_came(door: &Arc<Door>, peer: SocketAddr, mut session: HttpSession, busy: &Busy) {
-    let arrival = Arrival::now(door.listener, peer.ip(), Scheme::Http);
+    let mut arrival = Arrival::now(door.listener, peer.ip(), Scheme::Http);
     join_cookies(session.req_header_mut());
+    let plan = door.edge.plan.load_full();
+    arrival.believe(&plan.trusted_proxies, Fields::Map(&session.req_header().headers));
     let considered = match view::of(session.req_header(), arrival.scheme, arrival.client) {
-        Ok(view) => consider(&door.edge, door.front, &view, &arrival),
+        Ok(view) => consider(&door.edge, plan, &view, &arrival),
         Err(refusal) => return refuse(door, session, &arrival, refusal),
     };
     match considered {
-        Considered::Answer(plan, route, object, outcome) if object.body.len() <= INLINE => {
-            let (door, busy) = (door.clone(), busy.enter());
-            let _ = inline(&door, session, &plan, route, &object, outcome, &arrival);
-            drop(busy);
+        Considered::Answer(hit) if hit.object.body.len() <= INLINE => {
+            let _busy = busy.enter();
+            let _ = inline(session, hit, &arrival);
         }
-        Considered::Answer(plan, route, object, outcome) => {
-            let (door, busy) = (door.clone(), busy.enter());
+        Considered::Answer(hit) => {
+            let busy = busy.enter();
             tokio::spawn(async move {
                 let _busy = busy;
-                let _ = large(&door, session, &plan, route, &object, outcome, &arrival).await;
+                let _ = large(session, hit, &arrival).await;
             });
+        }
+        Considered::Own(plan, route, own, outcome) => {
+            let _busy = busy.enter();
+            let _ = write_own(session, &plan, route, own, outcome, &arrival);
         }
         Considered::Leave(handoff) => {
             let carried = Carried(Arc::new(Mutex::new(Some(handoff))));
@@ -193,45 +198,53 @@ fn join_cookies(request: &mut RequestHeader) {
 }
 
 /// A small hit. Its body is handed to HTTP/2 without waiting: waiting here would hold up the whole connection.
-fn inline(
-    door: &Door,
-    mut session: HttpSession,
-    plan: &Plan,
-    route: usize,
-    object: &Object,
-    mut outcome: Outcome,
-    arrival: &Arrival,
-) -> Result<()> {
-    let header = header(object, &outcome, arrival)?;
+fn inline(mut session: HttpSession, hit: Hit, arrival: &Arrival) -> Result<()> {
+    let header = header(session.req_header(), &hit, arrival)?;
+    let Hit { plan, route, object, mut outcome } = hit;
     let body = match object.body.slice(0, u64::MAX) {
         Some(body) if session.req_header().method != http::Method::HEAD => body,
         _ => Bytes::new(),
     };
-    session.write_response_header(Box::new(header), body.is_empty())?;
     outcome.bytes_out = body.len() as u64;
+    at_once(&mut session, header, body)?;
+    finish::tell(&plan, route, arrival, session.req_header(), &mut outcome);
+    Ok(())
+}
+
+/// An answer of our own.
+fn write_own(
+    mut session: HttpSession,
+    plan: &Plan,
+    route: usize,
+    own: Own,
+    mut outcome: Outcome,
+    arrival: &Arrival,
+) -> Result<()> {
+    let header = own.header()?;
+    let body = if session.req_header().method == http::Method::HEAD { Bytes::new() } else { own.body };
+    outcome.bytes_out = body.len() as u64;
+    at_once(&mut session, header, body)?;
+    finish::tell(plan, route, arrival, session.req_header(), &mut outcome);
+    Ok(())
+}
+
+fn at_once(session: &mut HttpSession, header: ResponseHeader, body: Bytes) -> Result<()> {
+    session.write_response_header(Box::new(header), body.is_empty())?;
     if !body.is_empty()
         && let Some(mut writer) = session.take_response_body_writer()
     {
         let sent = writer.send_data(body, true);
-        sent.map_err(|error| Error::because(ErrorType::WriteError, "a hit over h2", error))?;
+        sent.map_err(|error| Error::because(ErrorType::WriteError, "an answer over h2", error))?;
     }
-    finish::tell(&door.edge, plan, route, arrival, session.req_header(), &mut outcome);
     Ok(())
 }
 
 /// A hit that needs more than one window.
-async fn large(
-    door: &Door,
-    mut session: HttpSession,
-    plan: &Plan,
-    route: usize,
-    object: &Object,
-    mut outcome: Outcome,
-    arrival: &Arrival,
-) -> Result<()> {
+async fn large(mut session: HttpSession, hit: Hit, arrival: &Arrival) -> Result<()> {
+    let header = header(session.req_header(), &hit, arrival)?;
+    let Hit { plan, route, object, mut outcome } = hit;
     session.set_write_timeout(Some(plan.limits.send_timeout));
     let head_only = session.req_header().method == http::Method::HEAD;
-    let header = header(object, &outcome, arrival)?;
     session.write_response_header(Box::new(header), head_only)?;
     let mut result = Ok(());
     while !head_only
@@ -244,11 +257,12 @@ async fn large(
             outcome.bytes_out = after;
         }
     }
-    finish::tell(&door.edge, plan, route, arrival, session.req_header(), &mut outcome);
+    finish::tell(&plan, route, arrival, session.req_header(), &mut outcome);
     result
 }
 
-fn header(object: &Object, outcome: &Outcome, arrival: &Arrival) -> Result<ResponseHeader> {
+fn header(request: &RequestHeader, hit: &Hit, arrival: &Arrival) -> Result<ResponseHeader> {
+    let object = &hit.object;
     let mut header = ResponseHeader::build_no_case(object.head.status, Some(24))?;
     for (name, value) in object.head.shared_fields() {
         header.append_header(name, value)?;
@@ -256,7 +270,8 @@ fn header(object: &Object, outcome: &Outcome, arrival: &Arrival) -> Result<Respo
     if object.head.status != 204 {
         header.insert_header("Content-Length", http::HeaderValue::from(object.body.len()))?;
     }
-    headers::from_store(&mut header, outcome, None, arrival.id.as_str())?;
+    headers::from_store(&mut header, &object.head, &hit.outcome, None, arrival)?;
+    headers::of_route(&mut header, request, &hit.plan, hit.route, arrival)?;
     Ok(header)
 }
 
@@ -274,5 +289,5 @@ fn refuse(door: &Door, mut session: HttpSession, arrival: &Arrival, refusal: Ref
         let _ = writer.send_data(Bytes::from(page.body), true);
     }
     let plan = door.edge.plan.load();
-    finish::tell(&door.edge, &plan, 0, arrival, session.req_header(), &mut outcome);
+    finish::tell(&plan, plan.nowhere(), arrival, session.req_header(), &mut outcome);
 }

@@ -1,7 +1,7 @@
 //! Sockets in: who may connect, how long a head may take, and which transport answers.
 //!
 //! `accept` takes connections and counts them; `h1` and `h2` are a connection's life; `front` answers what it fully
-//! understands and hands the rest to Pingora through the `gate`, one request at a time; `refuse` turns away what is
+//! understands and hands the rest to Pingora through the `gate`, one request at a time; `wire` writes its answers; `refuse` turns away what is
 //! not HTTP; `deadline` is the one timer a connection needs.
 //!
 //! Invariants: every head is parsed here first, under a deadline; Pingora never sees a byte of the next request;
@@ -14,9 +14,10 @@ mod gate;
 mod h1;
 mod h2;
 mod refuse;
+mod wire;
 
 use crate::edge::Edge;
-use crate::plan::Limits;
+use crate::setup::Limits;
 use crate::telemetry::ListenerMetrics;
 use pingora::proxy::HttpProxy;
 use std::sync::Arc;
@@ -34,8 +35,6 @@ pub struct Door {
     pub listener: usize,
     /// Its name in log and metrics.
     pub name: Arc<str>,
-    /// Whether the front answers by itself.
-    pub front: bool,
     /// Its connections, counted.
     pub metrics: Arc<ListenerMetrics>,
     /// True once the server is being stopped.

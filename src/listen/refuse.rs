@@ -1,7 +1,7 @@
 //! Turns away what is not HTTP as RFC 9112 has it: with a page, a line in the log and a count, like any answer.
 
 use super::Door;
-use crate::edge::ctx::Arrival;
+use crate::edge::Arrival;
 use crate::edge::{finish, page};
 use crate::http::date;
 use crate::http::head::Refusal;
@@ -81,12 +81,11 @@ fn log(door: &Door, arrival: &Arrival, seen: &[u8], outcome: &Outcome) {
         protocol: "",
         listener: &door.name,
         route: "",
-        rule: "",
         user_agent: None,
         referer: None,
         outcome,
     };
-    finish::write(&door.edge, &plan, 0, &entry, door.listener);
+    finish::write(&plan, plan.nowhere(), &entry, door.listener);
 }
 
 /// The first words of what may not have been a request line at all: for the log, cut to a readable length.

@@ -46,6 +46,11 @@ impl ListenerMetrics {
         gauge.inc();
         ConnectionGuard(gauge.clone())
     }
+
+    /// Connections that are open.
+    pub fn open(&self) -> u64 {
+        u64::try_from(self.h1.get() + self.h2.get()).unwrap_or(0)
+    }
 }
 
 /// A connection that is being counted.

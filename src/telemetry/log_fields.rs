@@ -29,8 +29,6 @@ pub struct Entry<'a> {
     pub listener: &'a str,
     /// Name of the route.
     pub route: &'a str,
-    /// Name of the cache rule that decided.
-    pub rule: &'a str,
     /// The `User-Agent` field.
     pub user_agent: Option<&'a [u8]>,
     /// The `Referer` field.
@@ -97,7 +95,7 @@ fields! {
     "duration" => |e| Value::Seconds(e.outcome.duration),
     "listener" => |e| text(e.listener),
     "route" => |e| text(e.route),
-    "rule" => |e| text(e.rule),
+    "rule" => |e| text(e.outcome.rule.as_deref().unwrap_or("")),
     "outcome" => |e| word(e.outcome.kind.as_str()),
     "reason" => |e| word(e.outcome.reason.as_str()),
     "stored" => |e| e.outcome.stored.map_or(Value::Absent, |stored| word(stored_word(stored))),
@@ -154,6 +152,7 @@ pub(super) mod tests {
         outcome.duration = Duration::from_micros(214);
         outcome.age = Some(90);
         outcome.ttl = Some(2_591_910);
+        outcome.rule = Some("assets".into());
         outcome
     }
 
@@ -169,7 +168,6 @@ pub(super) mod tests {
             protocol: "h2",
             listener: "0.0.0.0:8443",
             route: "www",
-            rule: "assets",
             user_agent: None,
             referer: None,
             outcome,

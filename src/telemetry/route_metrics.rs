@@ -7,6 +7,7 @@ use crate::verdict::{
 };
 use parking_lot::RwLock;
 use prometheus::{Histogram, IntCounter};
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 /// The counters of one route behind one listener: each is resolved when it is first bumped, then only bumped.
@@ -18,8 +19,8 @@ pub struct RouteMetrics {
     requests: [[OnceLock<IntCounter>; CLASSES.len()]; METHODS.len()],
     kinds: [OnceLock<KindCells>; Kind::ALL.len()],
     no_rule: RuleCells,
-    /// Rules come from the configuration, so these are few; the list is walked, not hashed.
-    rules: RwLock<Vec<RuleCells>>,
+    /// Rules that have decided something here.
+    rules: RwLock<HashMap<Box<str>, RuleCells>>,
 }
 
 impl RouteMetrics {
@@ -38,9 +39,10 @@ impl RouteMetrics {
 
     /// Counts everything a finished request owes; call it once, with the final outcome.
     ///
-    /// `rule` names the cache rule that decided, `""` where none did. A background refresh is no client's
+    /// A background refresh is no client's
     /// request: of it only "not stored" is counted, so that it cannot shift a hit ratio.
-    pub fn record(&self, method: &str, outcome: &Outcome, rule: &str) {
+    pub fn record(&self, method: &str, outcome: &Outcome) {
+        let rule = outcome.rule.as_deref().unwrap_or("");
         if let Some(Stored::No(why)) = outcome.stored {
             self.not_stored(rule, why);
         }
@@ -99,14 +101,10 @@ impl RouteMetrics {
         if rule.is_empty() {
             return bump(&self.no_rule);
         }
-        if let Some(cells) = find(&self.rules.read(), rule) {
+        if let Some(cells) = self.rules.read().get(rule) {
             return bump(cells);
         }
-        let mut rules = self.rules.write();
-        if find(&rules, rule).is_none() {
-            rules.push(RuleCells::new(rule));
-        }
-        find(&rules, rule).into_iter().for_each(bump);
+        bump(self.rules.write().entry(rule.into()).or_insert_with(|| RuleCells::new(rule)));
     }
 }
 
@@ -144,10 +142,6 @@ impl Default for ReasonCells {
     fn default() -> Self {
         Self([const { OnceLock::new() }; REASONS])
     }
-}
-
-fn find<'a>(rules: &'a [RuleCells], rule: &str) -> Option<&'a RuleCells> {
-    rules.iter().find(|cells| *cells.rule == *rule)
 }
 
 fn method_index(method: &str) -> usize {
@@ -192,12 +186,16 @@ mod tests {
         outcome
     }
 
+    fn ruled(outcome: Outcome, rule: &str) -> Outcome {
+        Outcome { rule: Some(rule.into()), ..outcome }
+    }
+
     #[test]
     fn a_hit_is_counted_wherever_it_belongs() {
         let metrics = Metrics::new();
         let route = metrics.route("0.0.0.0:8080", "www");
-        route.record("GET", &outcome(Kind::Hit, Reason::None), "assets");
-        route.record("GET", &outcome(Kind::Hit, Reason::None), "assets");
+        route.record("GET", &ruled(outcome(Kind::Hit, Reason::None), "assets"));
+        route.record("GET", &ruled(outcome(Kind::Hit, Reason::None), "assets"));
         let text = metrics.encode();
         for line in [
             "foreland_requests_total{listener=\"0.0.0.0:8080\",method=\"GET\",route=\"www\",status=\"2xx\"} 2\n",
@@ -217,8 +215,8 @@ mod tests {
         let route = metrics.route("l", "r");
         let mut miss = outcome(Kind::Miss, Reason::Miss(MissWhy::Expired));
         miss.stored = Some(Stored::No(NotStored::SetCookie));
-        route.record("GET", &miss, "");
-        route.record("GET", &miss, "pages");
+        route.record("GET", &miss);
+        route.record("GET", &ruled(miss, "pages"));
         let text = metrics.encode();
         for line in [
             "foreland_cache_requests_total{outcome=\"miss\",reason=\"expired\",route=\"r\",rule=\"\"} 1\n",
@@ -235,7 +233,7 @@ mod tests {
         let metrics = Metrics::new();
         let mut refused = outcome(Kind::Answer, Reason::Refused(Refused::RateLimited));
         refused.status = 429;
-        metrics.route("l", "").record("GET", &refused, "");
+        metrics.route("l", "").record("GET", &refused);
         let text = metrics.encode();
         assert!(text.contains("foreland_refused_total{reason=\"rate_limited\"} 1\n"), "{text}");
         assert!(text.contains("status=\"4xx\"} 1\n"), "{text}");
@@ -247,7 +245,7 @@ mod tests {
         let mut refresh = outcome(Kind::Revalidated, Reason::None);
         refresh.transport = Transport::Refresh;
         refresh.stored = Some(Stored::No(NotStored::NoStore));
-        metrics.route("l", "r").record("GET", &refresh, "");
+        metrics.route("l", "r").record("GET", &refresh);
         let text = metrics.encode();
         assert!(!text.contains("foreland_requests_total{"), "{text}");
         assert!(
@@ -284,8 +282,8 @@ mod tests {
     fn two_plans_count_into_the_same_series() {
         let metrics = Metrics::new();
         let hit = outcome(Kind::Hit, Reason::None);
-        metrics.route("l", "r").record("GET", &hit, "");
-        metrics.route("l", "r").record("GET", &hit, "");
+        metrics.route("l", "r").record("GET", &hit);
+        metrics.route("l", "r").record("GET", &hit);
         assert!(metrics.encode().contains("status=\"2xx\"} 2\n"));
     }
 }

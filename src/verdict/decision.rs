@@ -2,6 +2,7 @@
 
 use super::key::Key;
 use super::reason::{BypassWhy, Refused};
+use super::terms::Terms;
 
 /// The pure answer to "what shall happen to this request?".
 #[derive(Clone, Debug)]
@@ -12,6 +13,15 @@ pub struct Decision {
     pub action: Action,
     /// Whether the cache takes part.
     pub cache: CacheUse,
+    /// Which cache rules decide what, as far as the request alone can tell.
+    pub terms: Terms,
+}
+
+impl Decision {
+    /// Whether the cache takes part.
+    pub fn uses_cache(&self) -> bool {
+        matches!(self.cache, CacheUse::Use(_))
+    }
 }
 
 /// What produces the response.
@@ -28,7 +38,7 @@ pub enum Action {
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// Why, where the request was refused.
+    /// Why, where the request was refused; otherwise it is what the route says.
     pub refused: Option<Refused>,
 }
 

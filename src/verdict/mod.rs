@@ -7,8 +7,10 @@ mod decision;
 mod key;
 mod outcome;
 mod reason;
+mod terms;
 
 pub use decision::{Action, Answer, CacheUse, Decision};
 pub use key::Key;
 pub use outcome::{Outcome, Reason, Stored};
 pub use reason::{BypassWhy, Declined, Kind, MissWhy, NotStored, Refused, StaleWhy, Transport};
+pub use terms::{Setting, Terms};

@@ -64,6 +64,8 @@ pub struct Outcome {
     pub age: Option<u64>,
     /// Lifetime left of what was served from the store, in seconds; negative when stale.
     pub ttl: Option<i64>,
+    /// Name of the cache rule that decided.
+    pub rule: Option<Arc<str>>,
     /// Name of the cluster, if the origin was asked.
     pub upstream: Option<Arc<str>>,
     /// Address of the server, if the origin was asked.
@@ -90,6 +92,7 @@ impl Outcome {
             duration: Duration::ZERO,
             age: None,
             ttl: None,
+            rule: None,
             upstream: None,
             server: None,
             tries: 0,

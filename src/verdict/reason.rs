@@ -29,6 +29,7 @@ macro_rules! vocabulary {
         }
     };
 }
+pub(super) use vocabulary;
 
 vocabulary! {
     /// What became of a request, from the cache's point of view.

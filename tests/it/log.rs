@@ -34,7 +34,7 @@ in_every_mode! {
         let (miss, line) = (&lines[0], &lines[1]);
         assert_eq!((&miss["outcome"], &miss["reason"]), (&json!("miss"), &json!("absent")));
         assert_eq!((&miss["stored"], &miss["transport"]), (&json!("yes"), &json!("proxy")));
-        assert_eq!((&miss["upstream"], &miss["server"]), (&json!("app"), &json!(origin.address.to_string())));
+        assert_eq!((&miss["upstream"], &miss["server"]), (&json!("origin"), &json!(origin.address.to_string())));
         assert_eq!(miss["tries"], 1);
         assert!(miss["connect"].is_number() && miss["first_byte"].is_number(), "{miss}");
         assert_eq!((&line["outcome"], line.get("reason")), (&json!("hit"), None));
@@ -59,7 +59,7 @@ in_every_mode! {
         edge.logged("/passed", 3).await;
         for line in edge.log() {
             assert_eq!(line["server"], json!(origin.address.to_string()), "{line}");
-            assert_eq!((&line["upstream"], &line["tries"]), (&json!("app"), &json!(1)), "{line}");
+            assert_eq!((&line["upstream"], &line["tries"]), (&json!("origin"), &json!(1)), "{line}");
             assert!(line["first_byte"].is_number() && line["bytes_out"] == 5, "{line}");
         }
         edge.assert_metric("foreland_upstream_requests_total", &[("result", "ok")], 6.0).await;

@@ -101,7 +101,7 @@ in_both_h1_modes! {
 
     async fn a_head_that_does_not_come_in_time_is_a_408(mode) {
         let origin = Origin::start(|_| fresh("hello")).await;
-        let short = |setup: &mut foreland::server::Setup| setup.limits.head_timeout = Duration::from_millis(100);
+        let short = |setup: &mut foreland::setup::Setup| setup.limits.head_timeout = Duration::from_millis(100);
         let edge = Edge::with(mode, &[origin.address], short).await;
         for bytes in ["", "GET", "GET / HTTP/1.1\r\nHost: a\r\n", "PRI * HTTP/2.0\r\n"] {
             assert_refused(&edge, &origin, bytes.as_bytes(), 408, "head_timeout").await;

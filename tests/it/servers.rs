@@ -84,7 +84,7 @@ in_every_mode! {
     async fn an_origin_that_does_not_answer_in_time_is_a_504(mode) {
         let origin = Origin::start(|_| fresh("hello").hold(&Gate::new())).await;
         let edge = Edge::with(mode, &[origin.address], |setup| {
-            setup.upstream_settings.read = std::time::Duration::from_millis(100);
+            setup.upstreams[0].settings.read = std::time::Duration::from_millis(100);
         })
         .await;
         edge.get("/a").await.assert_status(504);
@@ -96,7 +96,7 @@ in_every_mode! {
     async fn an_origin_that_stops_in_the_middle_is_cut(mode) {
         let origin = Origin::start(|_| fresh("half ").wait(&Gate::new()).piece("rest")).await;
         let edge = Edge::with(mode, &[origin.address], |setup| {
-            setup.upstream_settings.read = std::time::Duration::from_millis(100);
+            setup.upstreams[0].settings.read = std::time::Duration::from_millis(100);
         })
         .await;
         edge.get("/a").await.assert_status(200).assert_broken();
@@ -107,7 +107,7 @@ in_every_mode! {
     async fn a_server_that_comes_back_is_asked_again(mode) {
         let mut origin = Origin::start(|_| ok("hello")).await;
         let edge = Edge::with(mode, &[origin.address], |setup| {
-            setup.upstream_settings.health.every = std::time::Duration::from_millis(10);
+            setup.upstreams[0].settings.health.every = std::time::Duration::from_millis(10);
         })
         .await;
         edge.get("/a").await.assert_body("hello");

@@ -1,7 +1,7 @@
 //! Bodies that are too large to keep, and a budget of memory that holds whatever comes.
 
 use crate::dsl::*;
-use foreland::server::Setup;
+use foreland::setup::Setup;
 
 const MIB: usize = 1 << 20;
 

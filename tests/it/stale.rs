@@ -210,7 +210,7 @@ in_every_mode! {
         let gate = Gate::new();
         let origin = versions("max-age=0", false, &gate).await;
         let edge = Edge::with(mode, &[origin.address], |setup| {
-            setup.upstream_settings.read = std::time::Duration::from_millis(100);
+            setup.upstreams[0].settings.read = std::time::Duration::from_millis(100);
         })
         .await;
         edge.get("/a").await.assert_body("version 0");
@@ -223,7 +223,7 @@ in_every_mode! {
     async fn must_revalidate_is_never_served_stale(mode) {
         let origin = versions("max-age=0, must-revalidate", false, &Gate::new()).await;
         let edge = Edge::with(mode, &[origin.address], |setup| {
-            setup.upstream_settings.read = std::time::Duration::from_millis(100);
+            setup.upstreams[0].settings.read = std::time::Duration::from_millis(100);
         })
         .await;
         edge.get("/a").await.assert_body("version 0");

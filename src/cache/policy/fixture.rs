@@ -1,6 +1,6 @@
 //! One exchange in a line, for the tests of the policy.
 
-use super::{Defaults, Exchange, Lifetime, ResponseView, StoredTimes, storable};
+use super::{Defaults, Exchange, Lifetime, Override, ResponseView, StoredTimes, storable};
 use crate::http::fields::Fields;
 use crate::http::request::{Framing, Protocol, RequestView, Scheme};
 use crate::verdict::NotStored;
@@ -81,7 +81,16 @@ impl<'a> Trial<'a> {
     }
 
     pub(super) fn store(&self) -> Result<Lifetime, NotStored> {
-        self.exchange(|exchange| storable(exchange, &Defaults::default()))
+        self.under(&Override::default())
+    }
+
+    /// What becomes of it under this rule.
+    pub(super) fn under(&self, rule: &Override) -> Result<Lifetime, NotStored> {
+        self.exchange(|exchange| storable(exchange, &Defaults::default(), rule))
+    }
+
+    pub(super) fn stored_under(&self, rule: &Override) -> Result<StoredTimes, NotStored> {
+        self.under(rule).map(|life| StoredTimes { received_at: NOW, life })
     }
 
     /// Why it is not stored.
@@ -90,7 +99,7 @@ impl<'a> Trial<'a> {
     }
 
     pub(super) fn stored(&self) -> Result<StoredTimes, NotStored> {
-        self.store().map(|life| StoredTimes { received_at: NOW, life })
+        self.stored_under(&Override::default())
     }
 }
 

@@ -1,6 +1,6 @@
 //! How long a response is good for, and how old it already is when it arrives.
 
-use super::{Defaults, Exchange, Lifetime, LifetimeSource};
+use super::{Defaults, Exchange, Lifetime, LifetimeSource, Override};
 use crate::http::cache_control::CacheControl;
 use crate::http::{date, list};
 
@@ -8,50 +8,71 @@ use crate::http::{date, list};
 const MAX_SECONDS: u64 = 1 << 31;
 
 /// One place that a lifetime may be read from.
-type Source = fn(&Exchange<'_>, &CacheControl) -> Option<(u32, LifetimeSource)>;
+type Source = fn(&Exchange<'_>, &CacheControl, &Override) -> Option<(u32, LifetimeSource)>;
 
 /// RFC 9111 §4.2.1: the first of these that is present gives the lifetime, whatever the later ones say.
-const SOURCES: [Source; 3] = [s_maxage, max_age, expires];
+const SOURCES: [Source; 4] = [rule, s_maxage, max_age, expires];
 
-/// Everything that the response says about its own use.
-pub(super) fn lifetime(exchange: &Exchange<'_>, cc: &CacheControl, defaults: &Defaults) -> Lifetime {
+/// Everything that the response says about its own use, and what a rule says in its place. `cc` is what the rule
+/// leaves of its Cache-Control.
+pub(super) fn lifetime(
+    exchange: &Exchange<'_>,
+    cc: &CacheControl,
+    defaults: &Defaults,
+    rule: &Override,
+) -> Lifetime {
     let (seconds, source) =
-        SOURCES.iter().find_map(|source| source(exchange, cc)).unwrap_or((0, LifetimeSource::None));
+        SOURCES.iter().find_map(|source| source(exchange, cc, rule)).unwrap_or((0, LifetimeSource::None));
     let status = exchange.response.status;
     Lifetime {
         // RFC 9111 §5.2.2.4: no-cache allows no use without validation, so no second of freshness.
         lifetime: if cc.no_cache { 0 } else { seconds },
         initial_age: initial_age(exchange),
-        while_revalidate: window(cc, cc.stale_while_revalidate, defaults.stale_while_revalidate),
+        while_revalidate: window(
+            cc,
+            rule.while_revalidate.or(cc.stale_while_revalidate),
+            defaults.stale_while_revalidate,
+        ),
         // A stored 5xx is no better than the error it would stand in for.
-        if_error: window(cc, cc.stale_if_error, if status < 500 { defaults.stale_if_error } else { 0 }),
+        if_error: window(
+            cc,
+            rule.if_error_for(status).or(cc.stale_if_error),
+            if status < 500 { defaults.stale_if_error } else { 0 },
+        ),
         always_validate: cc.no_cache,
         must_revalidate: cc.must_revalidate || cc.proxy_revalidate,
-        shareable_with_credentials: shareable_with_credentials(cc),
+        shareable_with_credentials: rule.ignore.authorization || shareable_with_credentials(cc),
+        stale_if_asked: cc.s_maxage.is_none(),
         source,
     }
 }
 
+/// RFC 9110 §3.7: a gateway answers as the origin, so its operator's word on the lifetime stands before the origin's.
+fn rule(exchange: &Exchange<'_>, _: &CacheControl, rule: &Override) -> Option<(u32, LifetimeSource)> {
+    let seconds = rule.ttl_for(exchange.response.status)?;
+    Some((clamp(seconds.into()), LifetimeSource::Rule))
+}
+
 /// RFC 9111 §5.2.2.10: for a shared cache, s-maxage overrides max-age and Expires.
-fn s_maxage(_: &Exchange<'_>, cc: &CacheControl) -> Option<(u32, LifetimeSource)> {
+fn s_maxage(_: &Exchange<'_>, cc: &CacheControl, _: &Override) -> Option<(u32, LifetimeSource)> {
     cc.s_maxage.map(|seconds| (clamp(seconds.into()), LifetimeSource::SMaxage))
 }
 
 /// RFC 9111 §5.3: a recipient must ignore Expires beside max-age.
-fn max_age(_: &Exchange<'_>, cc: &CacheControl) -> Option<(u32, LifetimeSource)> {
+fn max_age(_: &Exchange<'_>, cc: &CacheControl, _: &Override) -> Option<(u32, LifetimeSource)> {
     cc.max_age.map(|seconds| (clamp(seconds.into()), LifetimeSource::MaxAge))
 }
 
 /// RFC 9111 §5.3: Expires minus Date; an invalid date, "0" above all, is a time in the past. Of several the
 /// earliest counts: §4.2.1 lets us take contradicting fields for stale.
-fn expires(exchange: &Exchange<'_>, _: &CacheControl) -> Option<(u32, LifetimeSource)> {
+fn expires(exchange: &Exchange<'_>, _: &CacheControl, _: &Override) -> Option<(u32, LifetimeSource)> {
     let values = exchange.response.fields.all("expires");
     let earliest = values.map(|value| date::parse(value).unwrap_or(0)).min()?;
     let (_, latest_date) = dates(exchange);
     Some((clamp(earliest.saturating_sub(latest_date)), LifetimeSource::Expires))
 }
 
-/// A stale window: what the response names, else `default` where the response does not imply that there is none.
+/// A stale window: what rule or response name, else `default` where the response does not imply that there is none.
 fn window(cc: &CacheControl, named: Option<u32>, default: u32) -> u32 {
     // RFC 9111 §4.2.4: explicit directives that prohibit stale responses, even where a window stands beside them.
     if cc.no_cache || cc.must_revalidate || cc.proxy_revalidate {
@@ -59,7 +80,7 @@ fn window(cc: &CacheControl, named: Option<u32>, default: u32) -> u32 {
     }
     // RFC 9111 §5.2.2.10: s-maxage has the meaning of proxy-revalidate; but an origin that names a window beside it
     // has said what it wants, and s-maxage with stale-while-revalidate is how CDNs are told.
-    named.unwrap_or(if cc.s_maxage.is_some() { 0 } else { default })
+    clamp(named.unwrap_or(if cc.s_maxage.is_some() { 0 } else { default }).into())
 }
 
 /// RFC 9111 §3.5: the directives that allow sharing a response to a request with credentials.

@@ -1,6 +1,6 @@
 //! Whether what is stored may answer a request now: fresh, stale, or only after asking the origin.
 
-use super::{LifetimeSource, StoredTimes};
+use super::StoredTimes;
 use crate::http::cache_control;
 use crate::http::fields::Fields;
 use crate::http::list;
@@ -97,7 +97,7 @@ fn reuse_stale(times: &StoredTimes, directives: &RequestDirectives, now: u64) ->
         return Reuse::StaleWhileRevalidate;
     }
     // RFC 9111 §5.2.2.10: s-maxage allows no stale but the windows that stand beside it.
-    if directives.max_stale.is_some() && times.life.source != LifetimeSource::SMaxage {
+    if directives.max_stale.is_some() && times.life.stale_if_asked {
         return Reuse::StaleAsked;
     }
     Reuse::Validate(MissWhy::Expired)
@@ -149,8 +149,8 @@ fn pragma_no_cache(fields: Fields<'_>) -> bool {
 mod tests {
     use super::Reuse::{Fresh, StaleAsked, StaleWhileRevalidate};
     use super::*;
-    use crate::cache::policy::Lifetime;
     use crate::cache::policy::fixture::{NOW, Trial, headers, rows};
+    use crate::cache::policy::{Lifetime, LifetimeSource};
     use crate::verdict::NotStored;
     use proptest::prelude::*;
 
@@ -276,6 +276,7 @@ mod tests {
                     always_validate: flags.0,
                     must_revalidate: flags.1,
                     shareable_with_credentials: false,
+                    stale_if_asked: source != LifetimeSource::SMaxage,
                     source,
                 };
                 StoredTimes { received_at: NOW, life }

@@ -1,16 +1,21 @@
 //! Whether a response may be stored, and the first reason why not.
 
 use super::freshness;
-use super::{Defaults, Exchange, Lifetime, LifetimeSource};
+use super::{Defaults, Exchange, Lifetime, LifetimeSource, Override};
 use crate::http::cache_control::{self, CacheControl};
 use crate::http::vary::{self, Vary};
 use crate::verdict::NotStored;
 
-/// May this response be stored by a shared cache, and for how long is it good (RFC 9111 §3)?
-pub fn storable(exchange: &Exchange<'_>, defaults: &Defaults) -> Result<Lifetime, NotStored> {
-    let cc = cache_control::parse(exchange.response.fields.all("cache-control"));
-    let life = freshness::lifetime(exchange, &cc, defaults);
-    let case = Case { exchange, cc, life };
+/// May this response be stored by a shared cache, and for how long is it good (RFC 9111 §3)? `rule` is what cache rules
+/// change.
+pub fn storable(
+    exchange: &Exchange<'_>,
+    defaults: &Defaults,
+    rule: &Override,
+) -> Result<Lifetime, NotStored> {
+    let cc = rule.heed(cache_control::parse(exchange.response.fields.all("cache-control")));
+    let life = freshness::lifetime(exchange, &cc, defaults, rule);
+    let case = Case { exchange, cc, life, rule };
     match REFUSALS.iter().find_map(|refuse| refuse(&case)) {
         Some(why) => Err(why),
         None => Ok(life),
@@ -26,16 +31,19 @@ pub fn cacheable_by_default(status: u16) -> bool {
 /// What the refusals look at.
 struct Case<'a> {
     exchange: &'a Exchange<'a>,
+    /// What the rule leaves of the response's Cache-Control.
     cc: CacheControl,
     life: Lifetime,
+    rule: &'a Override,
 }
 
 /// RFC 9111 §3, clause by clause. The first that objects gives the reason, so what no setting of the origin's could
 /// change stands first, what the origin asked for next, and what it left out last.
-const REFUSALS: [fn(&Case<'_>) -> Option<NotStored>; 12] = [
+const REFUSALS: [fn(&Case<'_>) -> Option<NotStored>; 13] = [
     method,
     partial,
     status_never,
+    refused_by_rule,
     status_not_understood,
     request_no_store,
     no_store,
@@ -62,13 +70,23 @@ fn status_never(case: &Case<'_>) -> Option<NotStored> {
     never_stored(case.exchange.response.status).then_some(NotStored::Status)
 }
 
+/// RFC 9111 §3: a cache may always decline to store. Above everything that could be set right elsewhere: whoever asks why
+/// shall see the rule, and an attempt at deception shall not hide behind the no-store of an error page.
+fn refused_by_rule(case: &Case<'_>) -> Option<NotStored> {
+    case.rule.refuse
+}
+
 /// RFC 9111 §5.2.2.3: under must-understand only a status whose caching we know.
 fn status_not_understood(case: &Case<'_>) -> Option<NotStored> {
     (case.cc.must_understand && !understood(case.exchange.response.status)).then_some(NotStored::Status)
 }
 
-/// RFC 9111 §5.2.1.5: no part of a request with no-store, nor of the response to it.
+/// RFC 9111 §5.2.1.5: no part of a request with no-store, nor of the response to it. A rule may have requests not heard:
+/// theirs is no word of the origin's, and any client could keep a page out with it.
 fn request_no_store(case: &Case<'_>) -> Option<NotStored> {
+    if case.rule.ignore_request {
+        return None;
+    }
     let fields = case.exchange.request.fields;
     cache_control::parse(fields.all("cache-control")).no_store.then_some(NotStored::NoStore)
 }
@@ -83,8 +101,12 @@ fn private(case: &Case<'_>) -> Option<NotStored> {
     case.cc.private.then_some(NotStored::Private)
 }
 
-/// RFC 9111 §7.3: storing a Set-Cookie is allowed and hands one user's session to the next; we refuse.
+/// RFC 9111 §7.3: storing a Set-Cookie is allowed and hands one user's session to the next; we refuse, unless a rule has
+/// it taken out or says that this cookie is for everybody.
 fn set_cookie(case: &Case<'_>) -> Option<NotStored> {
+    if case.rule.strip_set_cookie || case.rule.ignore.set_cookie {
+        return None;
+    }
     case.exchange.response.fields.has("set-cookie").then_some(NotStored::SetCookie)
 }
 
@@ -100,7 +122,8 @@ fn vary_star(case: &Case<'_>) -> Option<NotStored> {
     (vary == Vary::Star).then_some(NotStored::VaryStar)
 }
 
-/// RFC 9111 §3, last clause: the status is cacheable by default, or the response says that it may be stored.
+/// RFC 9111 §3, last clause: the status is cacheable by default, or the response says that it may be stored. So does a
+/// rule that names the status and gives it a lifetime.
 fn status_not_allowed(case: &Case<'_>) -> Option<NotStored> {
     let allowed = cacheable_by_default(case.exchange.response.status)
         || case.cc.public
@@ -295,7 +318,7 @@ mod tests {
             let judge = |fields| Trial::get(&[]).exchange(|exchange| {
                 let response = ResponseView { status, fields };
                 let exchange = Exchange { response: &response, requested_at, received_at, ..*exchange };
-                storable(&exchange, &Defaults::default())
+                storable(&exchange, &Defaults::default(), &Override::default())
             });
             prop_assert_eq!(judge(Fields::Raw(&raw)), judge(Fields::Map(&map)));
         }
@@ -307,7 +330,7 @@ mod tests {
             fields.push(httparse::Header { name: known[name], value: &value });
             let judged = Trial::get(&[]).exchange(|exchange| {
                 let response = ResponseView { status: 200, fields: Fields::Raw(&fields) };
-                storable(&Exchange { response: &response, ..*exchange }, &Defaults::default())
+                storable(&Exchange { response: &response, ..*exchange }, &Defaults::default(), &Override::default())
             });
             prop_assert!(judged.is_err() || judged.is_ok_and(|life| life.lifetime <= 3600));
         }

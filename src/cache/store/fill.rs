@@ -81,6 +81,7 @@ pub struct Fill {
     pub guess: Option<Variant>,
     /// The stored response that is being revalidated.
     pub stale: Option<Arc<Object>>,
+    limit: OnceLock<u64>,
     doomed: AtomicBool,
     head: OnceLock<StoredHead>,
     resolved: OnceLock<Arc<Object>>,
@@ -156,6 +157,7 @@ impl Fill {
             with_credentials,
             guess,
             stale,
+            limit: OnceLock::new(),
             doomed: AtomicBool::new(false),
             head: OnceLock::new(),
             resolved: OnceLock::new(),
@@ -171,6 +173,16 @@ impl Fill {
     /// How far it has come.
     pub fn progress(&self) -> Progress {
         *self.progress.borrow()
+    }
+
+    /// Keeps no more than so many bytes of body. Only the first word counts, and only before [`Fill::start`].
+    pub fn limit_to(&self, bytes: u64) -> bool {
+        self.head.get().is_none() && self.limit.set(bytes).is_ok()
+    }
+
+    /// How many bytes of body may be kept, where that was limited.
+    pub fn limit(&self) -> Option<u64> {
+        self.limit.get().copied()
     }
 
     /// The head, once the verdict is [`Verdict::Storing`].

@@ -98,6 +98,28 @@ impl<O: Weigh> Ram<O> {
         taken.objects.len()
     }
 
+    /// Removes every resident that `doomed` names, hands each to `gone` and says how many there were. What is inserted
+    /// meanwhile may stay. Each shard is read through while hits go on in it; only one that has something to lose is
+    /// locked against them, for as long as that takes.
+    pub fn remove_where(&self, doomed: impl Fn(&O) -> bool, mut gone: impl FnMut(&O)) -> usize {
+        let mut removed = 0;
+        for index in 0..self.shards.len() {
+            let hashes = self.shards[index].0.read().hashes(&doomed);
+            if hashes.is_empty() {
+                continue;
+            }
+            let take = |shard: &mut Shard<O>| hashes.iter().map(|&hash| shard.take(hash, &doomed)).collect();
+            let taken: Vec<_> = self.change(index, take);
+            for taken in &taken {
+                self.budget.release(taken.bytes);
+                removed += taken.objects.len();
+                taken.objects.iter().for_each(|object| gone(object));
+            }
+        }
+        count(&self.evicted.removed, removed);
+        removed
+    }
+
     /// Opens the account of a download in flight; it holds nothing until it grows.
     pub fn reserve(self: &Arc<Self>) -> Reservation<O> {
         Reservation::empty(Arc::clone(self))

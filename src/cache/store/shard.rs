@@ -61,6 +61,12 @@ impl<O: Weigh> Shard<O> {
         }
     }
 
+    /// The hashes of all residents that `named` names; one that has several comes as often.
+    pub(super) fn hashes(&self, named: impl Fn(&O) -> bool) -> Vec<u128> {
+        let residents = self.slots.iter().filter_map(|slot| slot.object.as_ref());
+        residents.filter(|object| named(object)).map(|object| object.hash()).collect()
+    }
+
     /// Takes out the residents of a hash that `doomed` names.
     pub(super) fn take(&mut self, hash: u128, doomed: impl Fn(&O) -> bool) -> Taken<O> {
         let named = self.residents(hash).filter(|(_, object)| doomed(object));

@@ -51,6 +51,11 @@ impl Ask {
         self
     }
 
+    /// Path and query.
+    pub fn target(&self) -> &str {
+        &self.path
+    }
+
     /// As it goes out over HTTP/1.1.
     pub fn wire(&self) -> Vec<u8> {
         let mut head = format!("{} {} HTTP/1.1\r\nHost: {HOST}\r\n", self.method, self.path);

@@ -41,6 +41,12 @@ impl Client {
         Self { address, protocol, idle: Mutex::default(), h2: Mutex::default() }
     }
 
+    /// A request and its whole answer.
+    pub async fn send(&self, ask: Ask) -> Answer {
+        let incoming = self.begin(&ask).await;
+        self.finish(incoming).await
+    }
+
     /// Sends a request and reads the head of its answer.
     pub async fn begin(&self, ask: &Ask) -> Incoming {
         match self.protocol {

@@ -6,13 +6,13 @@ use super::client::{Client, Incoming};
 use super::h1::Wire;
 use super::origin::Origin;
 use super::{Mode, until};
-use foreland::cache::Settings;
-use foreland::plan::Limits;
-use foreland::server::{Ended, Server, Setup};
-use foreland::telemetry::{AccessLog, Format, Metrics};
+use foreland::config;
+use foreland::server::{Ended, Server};
+use foreland::setup::{Admin, Listener, Log, Setup};
+use foreland::telemetry::{Format, Metrics};
 use serde_json::Value;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -38,19 +38,32 @@ impl Edge {
     /// Starts one before servers at these addresses, with other settings than the defaults.
     pub async fn with(mode: Mode, servers: &[SocketAddr], change: impl FnOnce(&mut Setup)) -> Self {
         let log = log_path();
-        let mut setup = Setup {
-            listen: vec!["127.0.0.1:0".parse().unwrap()],
-            admin: Some(("127.0.0.1:0".parse().unwrap(), None)),
-            upstream: "app".to_owned(),
-            servers: servers.iter().map(|address| address.to_string().parse().unwrap()).collect(),
-            upstream_settings: Default::default(),
-            cache: Settings { memory: 64 << 20, ..Settings::default() },
-            limits: Limits::default(),
-            front: mode.front,
-            log: AccessLog::file(&log, Format::Json).unwrap(),
-        };
+        let servers = servers.iter().map(|address| address.to_string().parse().unwrap()).collect();
+        let mut setup = Setup::simple("127.0.0.1:0".parse().unwrap(), servers, config::default_rules());
+        setup.admin = Some(Admin { bind: "127.0.0.1:0".parse().unwrap(), token: None });
+        setup.cache.memory = 64 << 20;
+        setup.listeners[0].front = mode.front;
+        setup.log = Log { format: Format::Json, file: Some(log.clone()) };
         change(&mut setup);
-        let server = Server::start(setup).await.unwrap();
+        Self::serve(mode, setup, None, log).await
+    }
+
+    /// Starts one as a configuration file describes it, but for its listener, its admin address, its log and whether
+    /// the front is on.
+    pub async fn from_file(mode: Mode, path: &Path) -> Self {
+        let log = log_path();
+        let (mut setup, loaded) = match config::load(path) {
+            Ok(read) => read,
+            Err(refused) => panic!("{}", refused.text(false)),
+        };
+        setup.listeners = vec![Listener { bind: "127.0.0.1:0".parse().unwrap(), front: mode.front }];
+        setup.admin = Some(Admin { bind: "127.0.0.1:0".parse().unwrap(), token: None });
+        setup.log = Log { format: Format::Json, file: Some(log.clone()) };
+        Self::serve(mode, setup, Some(loaded), log).await
+    }
+
+    async fn serve(mode: Mode, setup: Setup, file: Option<config::Loaded>, log: PathBuf) -> Self {
+        let server = Server::start(setup, file).await.unwrap();
         let address = server.addresses[0];
         Self {
             address,
@@ -109,6 +122,16 @@ impl Edge {
         let answer = wire.send(&ask::post("/v1/purge", body)).await;
         answer.assert_status(200);
         serde_json::from_slice::<Value>(&answer.body).unwrap()["purged"].as_u64().unwrap()
+    }
+
+    /// The running server.
+    pub fn server(&self) -> &Server {
+        self.server.as_ref().expect("it was stopped already")
+    }
+
+    /// Asks the operator's address.
+    pub async fn admin(&self, ask: &Ask) -> Answer {
+        Wire::open(self.admin).await.send(ask).await
     }
 
     /// The sum of a metric over all series that have these labels.
@@ -174,6 +197,11 @@ impl Edge {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
         whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// How many lines the access log has.
+    pub fn log_length(&self) -> usize {
+        std::fs::read(&self.log).map_or(0, |text| memchr::memchr_iter(b'\n', &text).count())
     }
 
     /// The lines about a target, once there are so many.

@@ -137,6 +137,29 @@ fn variants_of_a_resource_live_side_by_side_and_are_found_newest_first() {
 }
 
 #[test]
+fn objects_are_removed_by_what_they_are_wherever_they_live() {
+    let ram = Ram::new(MIB, 8);
+    for (name, variant) in (0..500).flat_map(|name| (0..2).map(move |variant| (name, variant))) {
+        let fake = Arc::new(Fake { name, variant, version: 0, weight: name });
+        ram.insert(fake, |other| other.variant == variant).unwrap();
+    }
+    let mut gone = Vec::new();
+    let removed =
+        ram.remove_where(|fake| fake.name % 5 == 0 && fake.variant == 1, |fake| gone.push(fake.name));
+    gone.sort_unstable();
+    assert_eq!((removed, gone), (100, (0..100).map(|n| n * 5).collect()));
+    assert_eq!(ram.remove_where(|fake| fake.name % 5 == 0, |fake| assert_eq!(fake.variant, 0)), 100);
+    assert_eq!(ram.remove_where(|fake| fake.name % 5 == 0, |_| panic!("nothing is left")), 0);
+    assert_eq!(census(&ram, 0..500), (800, ram.bytes()));
+    assert_eq!((ram.objects(), evicted(&ram, "removed")), (800, 200));
+    // Both of one name at once, and the places are used again.
+    assert_eq!(ram.remove_where(|_| true, |_| {}), 800);
+    assert_eq!((ram.objects(), ram.bytes()), (0, 0));
+    ram.insert(plain(1, 7), |_| true).unwrap();
+    assert_eq!((ram.objects(), ram.bytes(), is_resident(&ram, 1)), (1, 7, true));
+}
+
+#[test]
 fn an_object_over_an_eighth_is_refused_and_its_reservation_given_back() {
     let ram = Arc::new(Ram::new(800, 4));
     assert_eq!(ram.insert(plain(1, 101), |_| true), Err(TooLarge));
@@ -200,6 +223,7 @@ fn stress(ram: &Arc<Ram<Fake>>, thread: u64, rounds: u64) {
         let (name, weight) = (dice % 200, 1 + dice / 1_000 % ram.max_object());
         match dice >> 61 {
             0..=2 => ram.insert(plain(name, weight), |_| true).unwrap(),
+            3 if dice.is_multiple_of(100) => drop(ram.remove_where(|fake| fake.name % 7 == name % 7, |_| {})),
             3 => assert!(ram.remove(hash(name), |_| true) <= 1),
             4 => {
                 let mut reservation = ram.reserve();
@@ -237,6 +261,7 @@ enum Op {
     Insert(u64, u8, u64),
     Keep(u64, u8, u64),
     Remove(u64, u8),
+    RemoveWhere(u64, u8),
 }
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
@@ -249,7 +274,8 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         2 => (0..300_u64).prop_map(Op::Grow),
         8 => (id.clone(), 0..260_u64).prop_map(|((name, variant), weight)| Op::Insert(name, variant, weight)),
         2 => (id.clone(), 0..260_u64).prop_map(|((name, variant), weight)| Op::Keep(name, variant, weight)),
-        2 => id.prop_map(|(name, variant)| Op::Remove(name, variant)),
+        2 => id.clone().prop_map(|(name, variant)| Op::Remove(name, variant)),
+        1 => id.prop_map(|(name, variant)| Op::RemoveWhere(name, variant)),
     ];
     proptest::collection::vec(op, 1..200)
 }
@@ -298,6 +324,12 @@ impl Model {
                 let known = usize::from(self.resident(name, variant).is_some());
                 assert_eq!(self.ram.remove(hash(name), |fake| fake.variant == variant), known);
                 self.newest.remove(&(name, variant));
+            }
+            Op::RemoveWhere(most, variant) => {
+                let known = (0..=most).filter_map(|name| self.resident(name, variant)).count();
+                let named = |fake: &Fake| fake.name <= most && fake.variant == variant;
+                assert_eq!(self.ram.remove_where(named, |fake| assert!(named(fake))), known);
+                self.newest.retain(|(name, other), _| *name > most || *other != variant);
             }
         }
     }

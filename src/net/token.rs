@@ -38,7 +38,7 @@ pub struct Token(Box<[u8]>);
 
 impl Token {
     /// Whether an `Authorization` field carries this token as its bearer (RFC 6750 §2.1).
-    pub(super) fn admits(&self, authorization: &[u8]) -> bool {
+    pub fn admits(&self, authorization: &[u8]) -> bool {
         let Some((scheme, rest)) = authorization.split_at_checked(b"bearer ".len()) else {
             return false;
         };

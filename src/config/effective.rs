@@ -1,0 +1,90 @@
+//! Every value in force, in the words of the file: what a reload compares.
+
+use super::sections::{ADMIN, LISTENER, ROUTE, TOP, UPSTREAM};
+use super::{Kind, Node, Section, Value, flatten};
+use crate::setup::Setup;
+
+/// One value in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effective {
+    /// What it belongs to, as people say it: `upstream app`, `listener :8080`, `cache`.
+    pub subject: String,
+    /// Its key: `servers`, `ttl.edge`. The elements of a list have the same key.
+    pub key: String,
+    /// The value as it would be written. A secret is shown as it is written, `${file:…}`.
+    pub value: String,
+}
+
+/// Every value of a configuration that was compiled to `setup`, and then those of its rules.
+pub fn of(root: &Node, setup: &Setup, rules: &[Effective]) -> Vec<Effective> {
+    let mut values = Vec::new();
+    let nothing = Node { span: root.span, value: Value::Map(Vec::new()) };
+    for (listener, node) in setup.listeners.iter().zip(list(root, "listeners")) {
+        values.extend(section(&format!("listener {}", listener.bind), &LISTENER, node));
+    }
+    for (key, node) in root.at("upstreams").and_then(Node::as_map).unwrap_or_default() {
+        values.extend(section(&format!("upstream {}", key.text), &UPSTREAM, node));
+    }
+    for (route, node) in setup.routes.iter().zip(list(root, "routes")) {
+        values.extend(section(&format!("route {}", route.name), &ROUTE, node));
+    }
+    values
+        .extend(setup.trusted_proxies.iter().map(|net| one("trusted_proxies", "networks", &net.to_string())));
+    for name in ["cache", "log", "limits"] {
+        if let Some(Kind::Section(table)) = TOP.field(name).map(|field| field.kind) {
+            values.extend(section(name, table, root.at(name).unwrap_or(&nothing)));
+        }
+    }
+    match root.at("admin").and_then(Node::as_text) {
+        Some(word) => values.push(one("admin", "bind", word)),
+        None => values.extend(section("admin", &ADMIN, root.at("admin").unwrap_or(&nothing))),
+    }
+    values.extend_from_slice(rules);
+    values
+}
+
+/// Every value of one section under one subject.
+pub fn section(subject: &str, table: &'static Section, node: &Node) -> Vec<Effective> {
+    // An empty section says as much as none.
+    let values = flatten(table, node).into_iter().filter(|(_, value)| value != "{}");
+    values.map(|(path, value)| one(subject, &key(&path), &value)).collect()
+}
+
+/// Marks what must not be shown, however it is written: the operator's token.
+pub fn keep_secrets(root: &mut Node) {
+    let Some(token) = at_mut(root, "admin").and_then(|admin| at_mut(admin, "token")) else { return };
+    if let Value::Scalar(scalar) = &mut token.value {
+        if !scalar.written.contains("${") {
+            scalar.written = "…".to_owned();
+        }
+        scalar.secret = true;
+    }
+}
+
+fn at_mut<'n>(node: &'n mut Node, name: &str) -> Option<&'n mut Node> {
+    let Value::Map(entries) = &mut node.value else { return None };
+    entries.iter_mut().find(|(key, _)| key.text == name).map(|(_, node)| node)
+}
+
+fn one(subject: &str, key: &str, value: &str) -> Effective {
+    Effective { subject: subject.to_owned(), key: key.to_owned(), value: value.to_owned() }
+}
+
+fn list<'n>(root: &'n Node, name: &str) -> &'n [Node] {
+    root.at(name).and_then(Node::as_list).unwrap_or_default()
+}
+
+/// `servers` of `servers[0]` and `servers[0].address`: the elements of a list have one key, and a server is its address.
+fn key(path: &str) -> String {
+    let mut key = String::new();
+    let mut depth = 0_usize;
+    for c in path.chars() {
+        match c {
+            '[' => depth += 1,
+            ']' => depth = depth.saturating_sub(1),
+            c if depth == 0 => key.push(c),
+            _ => {}
+        }
+    }
+    if key == "servers.address" { "servers".to_owned() } else { key }
+}

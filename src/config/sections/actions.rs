@@ -1,0 +1,82 @@
+//! Who answers the requests of a route, and by which cache rules.
+
+use super::answers;
+use super::bench::Bench;
+use crate::config::quantity::lists_nothing;
+use crate::config::{Diagnostic, Fields, Severity, did_you_mean};
+use crate::rules::RuleSet;
+use crate::setup::Action;
+use std::sync::Arc;
+
+/// The keys that say who answers.
+const ACTIONS: [&str; 3] = ["upstream", "redirect", "respond"];
+/// The keys that mean nothing without an origin.
+const OF_THE_ORIGIN: [&str; 3] = ["cache", "request_headers", "rewrite"];
+
+/// Who answers; exactly one key says so.
+pub fn compile(number: usize, route: &Fields<'_>, top: &Fields<'_>, bench: &mut Bench<'_>) -> Option<Action> {
+    let given: Vec<&str> = ACTIONS.into_iter().filter(|key| route.has(key)).collect();
+    match given.as_slice() {
+        ["upstream"] => upstream(number, route, top, bench),
+        ["redirect"] => {
+            by_itself(number, route, bench);
+            answers::redirect(route.maybe("redirect")?, bench.report).map(Action::Answer)
+        }
+        [_respond] => {
+            by_itself(number, route, bench);
+            answers::respond(route.maybe("respond")?, bench).map(Action::Answer)
+        }
+        [] => {
+            let message = format!("route {number} does not say who answers");
+            bench.report.error_with(route.span(), message, "add `upstream`, `redirect` or `respond`");
+            None
+        }
+        [first, second, ..] => {
+            let message = format!("route {number} has both `{first}` and `{second}`");
+            bench.report.error_with(route.key_span(second), message, "one of them answers: remove the other");
+            None
+        }
+    }
+}
+
+/// The rules of a route; `Some(None)` where the cache is off. None: something is wrong, and reported.
+pub fn rules(route: &Fields<'_>, bench: &mut Bench<'_>) -> Option<Option<Arc<RuleSet>>> {
+    let node = route.maybe("cache");
+    if node.is_some_and(|node| node.is_word("off")) {
+        return Some(None);
+    }
+    let nodes = route.list("cache", bench.report);
+    if lists_nothing("cache", route) {
+        route.error("cache", "`cache` lists no rule file: leave it out, or write `off`", bench.report);
+    }
+    let mut paths = Vec::new();
+    for node in nodes {
+        let path = node.text("cache", "`off` or the path of a rule file", bench.report)?;
+        paths.push((bench.files.resolve(node.span.file, path), node.span));
+    }
+    bench.rules.compile(&paths, bench.files, bench.report).map(Some)
+}
+
+fn upstream(number: usize, route: &Fields<'_>, top: &Fields<'_>, bench: &mut Bench<'_>) -> Option<Action> {
+    let name = route.text("upstream", bench.report)?;
+    let defined: Vec<&str> =
+        top.map("upstreams", bench.report).iter().map(|(key, _)| key.text.as_str()).collect();
+    if defined.contains(&name) {
+        return Some(Action::Upstream(name.into()));
+    }
+    let message = format!("route {number} points at upstream `{name}`, which is not defined");
+    let label = did_you_mean(name, defined.iter().copied()).unwrap_or_else(|| match defined.is_empty() {
+        true => "no upstream is defined".to_owned(),
+        false => format!("defined are: {}", defined.join(", ")),
+    });
+    let unknown = Diagnostic::new(Severity::Error, Some(route.value_span("upstream")), message);
+    bench.report.push(unknown.label(label));
+    None
+}
+
+fn by_itself(number: usize, route: &Fields<'_>, bench: &mut Bench<'_>) {
+    for key in OF_THE_ORIGIN.into_iter().filter(|key| route.has(key)) {
+        let message = format!("`{key}` is about an origin, and route {number} answers by itself");
+        bench.report.error_with(route.key_span(key), message, "remove it");
+    }
+}

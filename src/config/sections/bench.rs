@@ -1,0 +1,47 @@
+//! What compiling works with: the files, the report, the rule files, and what else was read.
+
+use crate::config::rules::RuleFiles;
+use crate::config::{Files, Report, Span};
+use std::path::PathBuf;
+
+/// The workbench on which a configuration is compiled.
+pub struct Bench<'c> {
+    /// The files read so far.
+    pub files: &'c mut Files,
+    /// The mistakes found so far.
+    pub report: &'c mut Report,
+    /// The rule files compiled so far.
+    pub rules: RuleFiles,
+    /// Files that are no configuration, but belong to it.
+    pub beside: Vec<PathBuf>,
+}
+
+impl<'c> Bench<'c> {
+    /// An empty one.
+    pub fn new(files: &'c mut Files, report: &'c mut Report) -> Self {
+        Self { files, report, rules: RuleFiles::default(), beside: Vec::new() }
+    }
+
+    /// The contents of a file that `named_at` names, relative to the file that does. `limit` in words is `shown`.
+    pub fn read(&mut self, written: &str, named_at: Span, limit: usize, shown: &str) -> Option<Vec<u8>> {
+        let path = self.files.resolve(named_at.file, written);
+        let read = self.files.env().read(&path, limit);
+        self.beside.push(path);
+        let why = match read {
+            Ok(bytes) if bytes.len() <= limit => return Some(bytes),
+            Ok(_) => format!("it is longer than {shown}"),
+            Err(error) => plainly(&error),
+        };
+        self.report.error(named_at, format!("cannot read `{written}`: {why}"));
+        None
+    }
+}
+
+fn plainly(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        std::io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+        _ => error.to_string(),
+    }
+}

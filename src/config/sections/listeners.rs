@@ -1,0 +1,64 @@
+//! `listeners`: where clients connect.
+
+use crate::config::quantity::lists_nothing;
+use crate::config::{Diagnostic, Field, Fields, Kind, Need, Report, Section, Severity, Span};
+use crate::net::ListenAddress;
+use crate::setup::Listener;
+
+/// An address that clients connect to.
+pub static LISTENER: Section = Section {
+    name: "listener",
+    doc: "An address that clients connect to.",
+    fields: &[
+        Field {
+            name: "bind",
+            kind: Kind::Text("an address to listen on such as :8080 or 127.0.0.1:8080"),
+            need: Need::Required,
+            doc: "The address and port. `:8080` is every address of this machine, IPv4 and IPv6; `127.0.0.1:8080` only \
+                  this machine reaches. Port 0 takes one that is free. No address may be listed twice.",
+            example: "\":8080\"",
+        },
+        Field {
+            name: "front",
+            kind: Kind::Bool,
+            need: Need::Default("true"),
+            doc: "Whether fresh hits are answered right at the socket, without the proxy behind it. Both answer alike; \
+                  `false` is for comparing them, and costs speed.",
+            example: "false",
+        },
+    ],
+};
+
+/// The listeners, and where each address is written.
+pub fn compile(top: &Fields<'_>, report: &mut Report) -> (Vec<Listener>, Vec<(ListenAddress, Span)>) {
+    if lists_nothing("listeners", top) {
+        top.error("listeners", "`listeners` lists no address, so nobody could connect", report);
+    }
+    let (mut listeners, mut taken) = (Vec::new(), Vec::new());
+    for fields in top.sections("listeners", &LISTENER, report) {
+        let bind: Option<ListenAddress> = fields.parse("bind", report);
+        let front = fields.boolean("front", report);
+        let Some(bind) = bind else { continue };
+        let place = fields.value_span("bind");
+        refuse_taken(bind, place, &taken, report);
+        taken.push((bind, place));
+        listeners.extend(front.map(|front| Listener { bind, front }));
+    }
+    (listeners, taken)
+}
+
+fn refuse_taken(bind: ListenAddress, place: Span, taken: &[(ListenAddress, Span)], report: &mut Report) {
+    let Some((known, first)) = taken.iter().find(|(known, _)| collide(known, &bind)) else { return };
+    let message = match *known == bind {
+        true => format!("two listeners have the address {bind}"),
+        false => format!("a listener at {bind} is in the way of the one at {known}"),
+    };
+    let twice = Diagnostic::new(Severity::Error, Some(place), message);
+    report.push(twice.label("remove one of them").other(*first, "first given here"));
+}
+
+/// Whether the system would refuse the second of them: the same address, or one that the other takes as well.
+pub fn collide(one: &ListenAddress, other: &ListenAddress) -> bool {
+    let same_port = one.port == other.port && one.port != 0;
+    same_port && (one.ip == other.ip || one.ip.is_none() || other.ip.is_none())
+}

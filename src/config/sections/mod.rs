@@ -1,0 +1,35 @@
+//! The sections of a configuration: for each its keys as a table, and how it becomes a part of a `Setup`.
+//!
+//! - `top` is the whole file and puts the parts together on a `bench`;
+//! - `listeners`, `trusted_proxies`, `admin`, `log`, `limits`, `cache` stand alone;
+//! - `upstreams` with `health` and `lookup` are the origins;
+//! - `routes` with `unique` (names), `actions`, `answers` and `rewrite` say what becomes of a request.
+//!
+//! A table's documentation is the manual: the reference and the schema are generated from it. A section compiles with
+//! the report at hand and says everything that is wrong with it; what it gives back when it does counts for nothing,
+//! since a report with errors becomes no setup. Nothing here opens a socket or a log.
+
+mod actions;
+mod admin;
+mod answers;
+mod bench;
+mod cache;
+mod health;
+mod limits;
+mod listeners;
+mod log;
+mod lookup;
+mod rewrite;
+mod routes;
+mod top;
+mod trusted_proxies;
+mod unique;
+mod upstreams;
+
+pub use bench::Bench;
+pub use top::{TOP, compile};
+
+pub(super) use admin::ADMIN;
+pub(super) use listeners::LISTENER;
+pub(super) use routes::ROUTE;
+pub(super) use upstreams::UPSTREAM;

@@ -1,0 +1,101 @@
+//! What is in force, as a reload compares it and as `check --dump` prints it.
+
+use crate::config::fixture::Machine;
+use crate::config::{Effective, Loaded, load_with};
+use std::path::Path;
+use std::sync::Arc;
+
+const FILE: &str = r#"
+listeners: [{ bind: ":8080" }]
+trusted_proxies: 10.0.0.0/8
+upstreams:
+  app: { servers: ["app1:8080", { address: "app2:8080" }], health: { fall: 5 } }
+routes:
+  - { match: { path: /old/ }, redirect: "https://www.example.com{uri}" }
+  - { upstream: app, cache: ../cache-rules/site.yaml }
+admin: { token: s3cret }
+"#;
+
+const RULES: &str = "
+rules:
+  - name: assets
+    when: { path: /assets/ }
+    then: { ttl: { edge: 30d } }
+";
+
+fn load(file: &str) -> Loaded {
+    let machine = Machine::default()
+        .file("conf/foreland.yaml", file)
+        .file("cache-rules/site.yaml", RULES)
+        .file("conf/token", "of-a-file\n")
+        .file("conf/page.html", "<h1>ä</h1>")
+        .set("TOKEN", "of-the-environment");
+    load_with(Path::new("conf/foreland.yaml"), Arc::new(machine)).unwrap().1
+}
+
+fn values(loaded: &Loaded, subject: &str) -> Vec<String> {
+    let of_subject = loaded.effective.iter().filter(|effective| effective.subject == subject);
+    of_subject.map(|Effective { key, value, .. }| format!("{key} {value}")).collect()
+}
+
+#[test]
+fn every_value_in_force_has_its_subject() {
+    let loaded = load(FILE);
+    assert_eq!(values(&loaded, "listener :8080"), ["bind :8080", "front true"]);
+    assert_eq!(values(&loaded, "trusted_proxies"), ["networks 10.0.0.0/8"]);
+    assert_eq!(
+        values(&loaded, "upstream app")[..3],
+        ["servers app1:8080", "servers app2:8080", "balance round_robin"]
+    );
+    assert!(values(&loaded, "upstream app").contains(&"health.fall 5".to_owned()));
+    assert_eq!(
+        values(&loaded, "route route 1"),
+        ["match.path /old/", "redirect https://www.example.com{uri}"]
+    );
+    assert_eq!(values(&loaded, "route app"), ["upstream app", "cache ../cache-rules/site.yaml"]);
+    assert!(
+        values(&loaded, "rule assets").contains(&"ttl.edge 30d".to_owned()),
+        "{:?}",
+        values(&loaded, "rule assets")
+    );
+    assert!(values(&loaded, "limits").contains(&"drain 30s".to_owned()));
+    assert_eq!(values(&loaded, "admin"), ["bind 127.0.0.1:9900", "token …"]);
+    assert_eq!(loaded.summary, "conf/foreland.yaml: 1 listener, 1 upstream (2 servers), 2 routes, 1 rule");
+}
+
+#[test]
+fn a_token_is_never_shown_however_it_is_written() {
+    for (written, shown) in
+        [("s3cret", "…"), ("\"${TOKEN}\"", "${TOKEN}"), ("\"${file:token}\"", "${file:token}")]
+    {
+        let loaded = load(&FILE.replace("s3cret", written));
+        let dump = loaded.dump();
+        assert!(
+            values(&loaded, "admin").contains(&format!("token {shown}")),
+            "{:?}",
+            values(&loaded, "admin")
+        );
+        for secret in ["s3cret", "of-a-file", "of-the-environment"] {
+            assert!(!dump.contains(secret), "{dump}");
+        }
+    }
+}
+
+#[test]
+fn every_file_that_was_read_is_watched() {
+    let answer = ("redirect: \"https://www.example.com{uri}\"", "respond: { file: page.html }");
+    let file = FILE.replace("s3cret", "\"${file:token}\"").replace(answer.0, answer.1);
+    let loaded = load(&file);
+    let names: Vec<String> = loaded.files.iter().map(|path| path.display().to_string()).collect();
+    for name in ["conf/foreland.yaml", "conf/../cache-rules/site.yaml", "conf/token", "conf/page.html"] {
+        assert!(names.contains(&name.to_owned()), "{name}: {names:?}");
+    }
+}
+
+#[test]
+fn what_is_dumped_means_the_same_again() {
+    let loaded = load(&FILE.replace("s3cret", "\"${TOKEN}\""));
+    let again = load(&loaded.dump());
+    assert_eq!(again.effective, loaded.effective, "{}", loaded.dump());
+    assert!(loaded.dump().contains("memory: 512MiB # default"), "{}", loaded.dump());
+}

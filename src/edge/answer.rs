@@ -1,0 +1,117 @@
+//! Answers that need no origin: what a route says, a page for what no route takes, and refusals.
+
+use super::arrival::Arrival;
+use super::ctx::Ctx;
+use super::edit::Edit;
+use super::{fail, page, view};
+use crate::http::date;
+use crate::http::request::RequestView;
+use crate::plan::Plan;
+use crate::setup;
+use crate::verdict::{Answer, Kind, Reason};
+use bytes::Bytes;
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
+use pingora::{Error, ErrorType, Result};
+use std::borrow::Cow;
+
+/// An answer of our own, ready but for its Connection field.
+pub struct Own {
+    /// Its status.
+    pub status: u16,
+    /// Its fields, the length included.
+    pub fields: Vec<(Cow<'static, str>, Vec<u8>)>,
+    /// Its body.
+    pub body: Bytes,
+}
+
+/// What is said instead of asking an origin.
+pub fn own(plan: &Plan, route: usize, decided: Answer, view: &RequestView<'_>, arrival: &Arrival) -> Own {
+    let accept = view.fields.first("accept");
+    if let Some(why) = decided.refused {
+        return page_of(decided.status, fail::refusal_detail(why), accept, arrival);
+    }
+    let setup = plan.routes.get(route).filter(|_| route != plan.nowhere()).map(|route| &*route.setup);
+    match setup.map(|setup| (setup, &setup.action)) {
+        Some((setup, setup::Action::Answer(answer))) => of_route(plan, setup, answer, view, arrival),
+        _ => page_of(404, "no route takes this request", accept, arrival),
+    }
+}
+
+fn of_route(
+    plan: &Plan,
+    setup: &setup::Route,
+    answer: &setup::Answer,
+    view: &RequestView<'_>,
+    arrival: &Arrival,
+) -> Own {
+    let edit = Edit::new(&setup.response_headers, plan, &setup.name, view, arrival);
+    let mut fields: Vec<(Cow<'static, str>, Vec<u8>)> = Vec::with_capacity(8);
+    for (name, template) in &answer.fields {
+        let mut value = Vec::new();
+        template.render(&edit.values, &mut value);
+        fields.push((name.to_string().into(), value));
+    }
+    let typed = fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    if !typed && !answer.body.is_empty() {
+        fields.push(("Content-Type".into(), b"text/plain; charset=utf-8".to_vec()));
+    }
+    framed(&mut fields, answer.status, answer.body.len(), arrival);
+    edit.fields(&mut fields);
+    Own { status: answer.status, fields, body: answer.body.clone() }
+}
+
+fn page_of(status: u16, detail: &str, accept: Option<&[u8]>, arrival: &Arrival) -> Own {
+    let page = page::page(status, detail, arrival.id.as_str(), accept);
+    let mut fields: Vec<(Cow<'static, str>, Vec<u8>)> = vec![
+        ("Content-Type".into(), page.content_type.into()),
+        ("Cache-Control".into(), b"no-store".to_vec()),
+    ];
+    framed(&mut fields, status, page.body.len(), arrival);
+    Own { status, fields, body: page.body.into() }
+}
+
+/// What every answer of ours has. RFC 9110 §8.6: no length with a 204, and none is needed with a 304.
+fn framed(fields: &mut Vec<(Cow<'static, str>, Vec<u8>)>, status: u16, length: usize, arrival: &Arrival) {
+    fields.push(("Date".into(), date::format(arrival.unix_millis / 1000).to_vec()));
+    if !matches!(status, 204 | 304) {
+        fields.push(("Content-Length".into(), length.to_string().into_bytes()));
+    }
+    fields.push(("X-Request-Id".into(), arrival.id.as_bytes().to_vec()));
+}
+
+impl Own {
+    /// As a parsed head.
+    pub fn header(&self) -> Result<ResponseHeader> {
+        let mut header = ResponseHeader::build(self.status, Some(self.fields.len()))?;
+        for (name, value) in &self.fields {
+            header.append_header(name.to_string(), value.as_slice())?;
+        }
+        Ok(header)
+    }
+}
+
+/// Executes a decision to answer by ourselves, where the front did not.
+pub async fn write(s: &mut ServerSession, ctx: &mut Ctx, decided: Answer) -> Result<()> {
+    let Some((plan, arrival, route)) = ctx.cause() else {
+        return Error::e_explain(ErrorType::InternalError, "an answer to what nobody asked");
+    };
+    let request = s.req_header();
+    let Ok(view) = view::of(request, arrival.scheme, arrival.client) else {
+        return Error::e_explain(ErrorType::InternalError, "an answer to what cannot be read");
+    };
+    let own = own(plan, route, decided, &view, arrival);
+    let (bodied, head_only) = (view.framing != crate::http::request::Framing::None, view.method == "HEAD");
+    ctx.outcome.kind = Kind::Answer;
+    ctx.outcome.reason = decided.refused.map_or(Reason::None, Reason::Refused);
+    ctx.outcome.status = own.status;
+    if bodied {
+        // What is not read is in the way: the connection cannot go on behind it.
+        s.set_keepalive(None);
+    }
+    s.write_response_header(Box::new(own.header()?)).await?;
+    if !head_only && !own.body.is_empty() {
+        s.write_response_body(own.body, false).await?;
+    }
+    s.finish_body().await
+}

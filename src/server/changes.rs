@@ -1,0 +1,147 @@
+//! Says what differs between two configurations, in the words of the file.
+
+use crate::config::Effective;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// One difference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// What it is about: `upstream app`.
+    pub subject: String,
+    /// What has become of it: `+ app3:8080`, `ttl.edge 30d → 7d`.
+    pub what: String,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<16} {}", self.subject, self.what)
+    }
+}
+
+/// What is stored keeps the lifetime it was stored with (DESIGN: a rule's word is stored with the object).
+const LATER: &str = " (applies to objects fetched from now on)";
+
+/// Values of one key of one subject, in order.
+type Values<'a> = BTreeMap<(&'a str, &'a str), Vec<&'a str>>;
+
+/// Every difference, in alphabetical order of subjects, and how many connections each listener keeps.
+pub fn between(old: &[Effective], new: &[Effective], kept: &[(String, u64)]) -> Vec<Change> {
+    let (old, new) = (grouped(old), grouped(new));
+    let mut changes = Vec::new();
+    let mut gone_or_new = Vec::new();
+    for (subject, word) in subjects(&old, &new).chain(subjects(&new, &old).map(|(s, _)| (s, "added"))) {
+        gone_or_new.push(subject);
+        changes.push(Change { subject: subject.to_owned(), what: word.to_owned() });
+    }
+    let keys = old.keys().chain(new.keys().filter(|key| !old.contains_key(*key)));
+    for key in keys.filter(|(subject, _)| !gone_or_new.contains(subject)) {
+        let none = Vec::new();
+        let (before, now) = (old.get(key).unwrap_or(&none), new.get(key).unwrap_or(&none));
+        if before != now {
+            changes.push(Change { subject: key.0.to_owned(), what: difference(key, before, now) });
+        }
+    }
+    changes.sort_by(|a, b| a.subject.cmp(&b.subject));
+    for (listener, connections) in kept {
+        let subject = format!("listener {listener}");
+        if new.keys().any(|(other, _)| *other == subject) && !changes.iter().any(|c| c.subject == subject) {
+            let connections =
+                if *connections == 1 { "1 connection".into() } else { format!("{connections} connections") };
+            changes.push(Change { subject, what: format!("unchanged, {connections} kept") });
+        }
+    }
+    changes
+}
+
+fn grouped(values: &[Effective]) -> Values<'_> {
+    let mut groups = Values::new();
+    for Effective { subject, key, value } in values {
+        groups.entry((subject, key)).or_default().push(value);
+    }
+    groups
+}
+
+/// Subjects that only the first has.
+fn subjects<'a>(one: &Values<'a>, other: &Values<'a>) -> impl Iterator<Item = (&'a str, &'static str)> {
+    let mut missing: Vec<&str> =
+        one.keys().map(|(subject, _)| *subject).filter(|s| !other.keys().any(|(o, _)| o == s)).collect();
+    missing.dedup();
+    missing.into_iter().map(|subject| (subject, "removed"))
+}
+
+fn difference((subject, key): &(&str, &str), before: &[&str], now: &[&str]) -> String {
+    let note = if subject.starts_with("rule ") && is_stored(key) { LATER } else { "" };
+    if let ([before], [now]) = (before, now) {
+        return format!("{key} {before} → {now}{note}");
+    }
+    let added = now.iter().filter(|v| !before.contains(v)).map(|v| format!("+ {v}"));
+    let removed = before.iter().filter(|v| !now.contains(v)).map(|v| format!("- {v}"));
+    let moved: Vec<String> = added.chain(removed).collect();
+    match moved.is_empty() {
+        true => format!("{key} in another order{note}"),
+        false if *key == "servers" => format!("{}{note}", moved.join(", ")),
+        false => format!("{key} {}{note}", moved.join(", ")),
+    }
+}
+
+/// Whether what a rule says under this key is stored with each object.
+fn is_stored(key: &str) -> bool {
+    let at_once = ["key", "when", "bypass", "collapse", "request_directives", "strip_cookies"];
+    !at_once
+        .iter()
+        .any(|word| key.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn effective(lines: &[(&str, &str, &str)]) -> Vec<Effective> {
+        let line = |(subject, key, value): &(&str, &str, &str)| Effective {
+            subject: (*subject).into(),
+            key: (*key).into(),
+            value: (*value).into(),
+        };
+        lines.iter().map(line).collect()
+    }
+
+    #[test]
+    fn every_difference_is_told_once_in_the_words_of_the_file() {
+        let old = effective(&[
+            ("upstream app", "servers", "app1:8080"),
+            ("upstream app", "servers", "app2:8080"),
+            ("upstream app", "read", "60s"),
+            ("upstream old", "servers", "o:80"),
+            ("rule assets", "ttl.edge", "30d"),
+            ("rule assets", "bypass", "false"),
+            ("listener :8443", "front", "true"),
+        ]);
+        let new = effective(&[
+            ("upstream app", "servers", "app1:8080"),
+            ("upstream app", "servers", "app3:8080"),
+            ("upstream app", "read", "10s"),
+            ("upstream new", "servers", "n:80"),
+            ("rule assets", "ttl.edge", "7d"),
+            ("rule assets", "bypass", "true"),
+            ("listener :8443", "front", "true"),
+        ]);
+        let told: Vec<String> = between(&old, &new, &[(":8443".into(), 1_204)])
+            .iter()
+            .map(|change| format!("{}: {}", change.subject, change.what))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "rule assets: bypass false → true",
+                "rule assets: ttl.edge 30d → 7d (applies to objects fetched from now on)",
+                "upstream app: read 60s → 10s",
+                "upstream app: + app3:8080, - app2:8080",
+                "upstream new: added",
+                "upstream old: removed",
+                "listener :8443: unchanged, 1204 connections kept",
+            ]
+        );
+        assert_eq!(between(&old, &old, &[]), []);
+    }
+}

@@ -1,0 +1,185 @@
+//! The listeners that are open: which of them a new setup keeps, opens and closes.
+
+use super::{Desk, Inner, StartError};
+use crate::admin;
+use crate::listen::{Door, accept};
+use crate::net::{self, ListenAddress, Token};
+use crate::plan::Listener;
+use crate::setup::{self, Setup};
+use crate::telemetry::Metrics;
+use parking_lot::RwLock;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// Every listener there ever was. One that is closed keeps its place: its connections count by it to their end.
+#[derive(Default)]
+pub(super) struct Doors {
+    places: Vec<Place>,
+    admin: Option<Office>,
+}
+
+/// A listener's place; its position is what an `Arrival` names.
+struct Place {
+    bind: ListenAddress,
+    name: Arc<str>,
+    front: bool,
+    stop: Option<watch::Sender<bool>>,
+}
+
+/// The operator's listener.
+struct Office {
+    bind: ListenAddress,
+    token: Arc<RwLock<Option<Token>>>,
+    stop: watch::Sender<bool>,
+}
+
+/// Sockets that a setup needs and that were not there.
+pub(super) struct Opened {
+    /// The wanted listeners: their names, and a socket where one was opened.
+    listeners: Vec<(setup::Listener, Arc<str>, Option<TcpListener>)>,
+    admin: Option<(ListenAddress, TcpListener)>,
+}
+
+impl Opened {
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+        let sockets = self.listeners.iter().filter_map(|(_, _, socket)| socket.as_ref());
+        sockets.filter_map(|socket| socket.local_addr().ok()).collect()
+    }
+
+    pub(super) fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().and_then(|(_, socket)| socket.local_addr().ok())
+    }
+}
+
+impl Doors {
+    /// Opens what is not open yet.
+    pub(super) fn open(&self, setup: &Setup) -> Result<Opened, StartError> {
+        let mut listeners = Vec::with_capacity(setup.listeners.len());
+        for wanted in &setup.listeners {
+            let (name, socket) = match self.at(wanted.bind) {
+                Some(place) => (place.name.clone(), None),
+                None => {
+                    let socket = bind(wanted.bind)?;
+                    let name = socket.local_addr().map(|address| address.to_string()).unwrap_or_default();
+                    (name.into(), Some(socket))
+                }
+            };
+            listeners.push((wanted.clone(), name, socket));
+        }
+        let admin = setup.admin.as_ref().map(|admin| admin.bind);
+        let admin = admin.filter(|bind| self.admin.as_ref().is_none_or(|office| office.bind != *bind));
+        let admin = admin.map(|address| bind(address).map(|socket| (address, socket))).transpose()?;
+        Ok(Opened { listeners, admin })
+    }
+
+    /// The open listener at an address.
+    fn at(&self, bind: ListenAddress) -> Option<&Place> {
+        self.places.iter().find(|place| place.bind == bind && place.stop.is_some())
+    }
+
+    /// Every place as it will be: those there are, and behind them the new ones.
+    pub(super) fn listeners(&self, opened: &Opened) -> Vec<Listener> {
+        let mut all: Vec<Listener> = self
+            .places
+            .iter()
+            .map(|place| Listener { name: place.name.clone(), front: place.front })
+            .collect();
+        for (wanted, name, socket) in &opened.listeners {
+            let known = all.iter_mut().find(|listener| listener.name == *name);
+            match (known, socket) {
+                (Some(listener), _) => listener.front = wanted.front,
+                (None, _) => all.push(Listener { name: name.clone(), front: wanted.front }),
+            }
+        }
+        all
+    }
+
+    /// Lets clients in where they were not, and turns them away where they are no longer wanted.
+    pub(super) fn commit(&mut self, inner: &Arc<Inner>, opened: Opened, setup: &Setup) {
+        for place in &mut self.places {
+            if !setup.listeners.iter().any(|wanted| wanted.bind == place.bind) {
+                place.close();
+            }
+        }
+        for (wanted, name, socket) in opened.listeners {
+            let index = match self.places.iter().position(|place| place.name == name) {
+                Some(index) => index,
+                None => {
+                    let place =
+                        Place { bind: wanted.bind, name: name.clone(), front: wanted.front, stop: None };
+                    self.places.push(place);
+                    self.places.len() - 1
+                }
+            };
+            let place = &mut self.places[index];
+            (place.bind, place.front) = (wanted.bind, wanted.front);
+            if let Some(socket) = socket {
+                place.stop = Some(let_in(inner, index, name, socket));
+            }
+        }
+        self.commit_admin(inner, opened.admin, setup.admin.as_ref());
+    }
+
+    fn commit_admin(
+        &mut self,
+        inner: &Arc<Inner>,
+        opened: Option<(ListenAddress, TcpListener)>,
+        wanted: Option<&setup::Admin>,
+    ) {
+        let Some(wanted) = wanted else { return self.close_admin() };
+        if let Some((bind, socket)) = opened {
+            self.close_admin();
+            let (stop, until) = watch::channel(false);
+            let token = Arc::new(RwLock::new(None));
+            let desk = Arc::new(Desk(inner.clone()));
+            tokio::spawn(admin::serve(socket, desk, token.clone(), until));
+            self.admin = Some(Office { bind, token, stop });
+        }
+        if let Some(office) = &self.admin {
+            *office.token.write() = wanted.token.clone();
+        }
+    }
+
+    /// Open connections of each listener.
+    pub(super) fn connections(&self, metrics: &Metrics) -> Vec<(String, u64)> {
+        let open = self.places.iter().filter(|place| place.stop.is_some());
+        open.map(|place| (place.bind.to_string(), metrics.listener(&place.name).open())).collect()
+    }
+
+    /// Lets nobody in any more.
+    pub(super) fn close(&mut self) {
+        self.places.iter_mut().for_each(Place::close);
+    }
+
+    /// Ends the operator's listener, once it has answered what it was asked.
+    pub(super) fn close_admin(&mut self) {
+        if let Some(office) = self.admin.take() {
+            office.stop.send_replace(true);
+        }
+    }
+}
+
+impl Place {
+    /// Accepts no more, ends idle connections, lets busy ones finish.
+    fn close(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            stop.send_replace(true);
+        }
+    }
+}
+
+fn let_in(inner: &Arc<Inner>, listener: usize, name: Arc<str>, socket: TcpListener) -> watch::Sender<bool> {
+    let (stop, shutdown) = watch::channel(false);
+    let metrics = inner.edge.state.metrics.listener(&name);
+    let (edge, proxy) = (inner.edge.clone(), inner.proxy.clone());
+    let door = Arc::new(Door { edge, proxy, listener, name, metrics, shutdown });
+    tokio::spawn(accept(socket, door, inner.connections.clone()));
+    stop
+}
+
+fn bind(address: ListenAddress) -> Result<TcpListener, StartError> {
+    let socket = net::bind(address).and_then(TcpListener::from_std);
+    socket.map_err(|error| StartError::Listen(address, error))
+}

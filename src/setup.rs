@@ -1,0 +1,205 @@
+//! What a configuration asks for: compiled and checked, every value valid, nothing opened yet.
+//!
+//! `config` makes one from files, `proxy` and `demo` from their arguments. The server turns it into a `Plan`: it
+//! opens what is new, keeps what is there already, and changes nothing if that fails.
+
+use crate::cache::Settings as CacheSettings;
+use crate::net::{ListenAddress, Token};
+use crate::route::{Edits, Match, Rewrite, Template};
+use crate::rules::RuleSet;
+use crate::telemetry::Format;
+use crate::upstream::{ServerAddress, Settings as UpstreamSettings};
+use bytes::Bytes;
+use ipnet::IpNet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What to serve.
+pub struct Setup {
+    /// Where clients connect; no address twice.
+    pub listeners: Vec<Listener>,
+    /// Where the operator does; `None` for nowhere.
+    pub admin: Option<Admin>,
+    /// Proxies whose word on the client's address is taken.
+    pub trusted_proxies: Arc<[IpNet]>,
+    /// Clusters; no name twice.
+    pub upstreams: Vec<Upstream>,
+    /// Routes, in the order of the file; no name twice.
+    pub routes: Vec<Arc<Route>>,
+    /// How the cache behaves.
+    pub cache: CacheSettings,
+    /// The access log.
+    pub log: Log,
+    /// Bounds on clients.
+    pub limits: Limits,
+}
+
+/// An address that clients connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// The address.
+    pub bind: ListenAddress,
+    /// Whether the front answers what it can by itself; off only to compare the two transports.
+    pub front: bool,
+}
+
+/// The operator's address.
+#[derive(Clone)]
+pub struct Admin {
+    /// The address.
+    pub bind: ListenAddress,
+    /// What whoever asks must know.
+    pub token: Option<Token>,
+}
+
+/// A cluster of origin servers.
+#[derive(Clone)]
+pub struct Upstream {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its servers; at least one, none twice.
+    pub servers: Vec<ServerAddress>,
+    /// How they are reached and watched.
+    pub settings: UpstreamSettings,
+}
+
+/// Which requests, and what becomes of them.
+pub struct Route {
+    /// Its name in log and metrics.
+    pub name: Arc<str>,
+    /// Where it is written, such as `conf/foreland.yaml:19`.
+    pub place: Box<str>,
+    /// The requests it takes.
+    pub takes: Match,
+    /// Who answers them.
+    pub action: Action,
+    /// The cache rules of its requests; `None` turns the cache off.
+    pub rules: Option<Arc<RuleSet>>,
+    /// What the request is changed to before an origin sees it.
+    pub request_headers: Edits,
+    /// What every answer is changed to.
+    pub response_headers: Edits,
+    /// What path the origin is asked for.
+    pub rewrite: Option<Rewrite>,
+}
+
+/// Who answers.
+pub enum Action {
+    /// Foreland itself.
+    Answer(Answer),
+    /// The cluster of this name, which is one of the setup's.
+    Upstream(Arc<str>),
+}
+
+/// An answer that needs no origin: a redirect, or a response as it stands.
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// Fields, with variables: `Location` for a redirect.
+    pub fields: Vec<(Box<str>, Template)>,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// The access log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// How a line looks.
+    pub format: Format,
+    /// Where it goes; `None` is standard output.
+    pub file: Option<PathBuf>,
+}
+
+impl Setup {
+    /// One cluster behind one route that takes everything, under the default cache rules: what needs no file.
+    pub fn simple(bind: ListenAddress, servers: Vec<ServerAddress>, rules: Arc<RuleSet>) -> Self {
+        let upstream = Upstream { name: "origin".into(), servers, settings: UpstreamSettings::default() };
+        Self {
+            listeners: vec![Listener { bind, front: true }],
+            admin: None,
+            trusted_proxies: Arc::default(),
+            routes: vec![Arc::new(Route::to(&upstream.name, rules))],
+            upstreams: vec![upstream],
+            cache: CacheSettings::default(),
+            log: Log { format: Format::Json, file: None },
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Route {
+    /// A route named `default` that sends every request to a cluster.
+    pub fn to(upstream: &Arc<str>, rules: Arc<RuleSet>) -> Self {
+        Self {
+            name: "default".into(),
+            place: "".into(),
+            takes: Match::default(),
+            action: Action::Upstream(upstream.clone()),
+            rules: Some(rules),
+            request_headers: Edits::default(),
+            response_headers: Edits::default(),
+            rewrite: None,
+        }
+    }
+
+    /// The route of requests that no other takes: not found.
+    pub fn nowhere() -> Self {
+        let answer = Answer { status: 404, fields: Vec::new(), body: Bytes::new() };
+        Self {
+            name: "".into(),
+            place: "".into(),
+            takes: Match::default(),
+            action: Action::Answer(answer),
+            rules: None,
+            request_headers: Edits::default(),
+            response_headers: Edits::default(),
+            rewrite: None,
+        }
+    }
+}
+
+/// Bounds that keep one client from harming the others. The defaults are argued in the manual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// From the first byte of a head (or from accept) to its last.
+    pub head_timeout: Duration,
+    /// Between two requests on a connection.
+    pub idle_timeout: Duration,
+    /// The same for HTTP/2, with no stream open.
+    pub h2_idle_timeout: Duration,
+    /// Between two reads of a request body.
+    pub body_timeout: Duration,
+    /// Between two writes of a response that the client does not take.
+    pub send_timeout: Duration,
+    /// Requests on one connection.
+    pub requests: u32,
+    /// Bytes of a request body.
+    pub max_body: u64,
+    /// Streams at once on an HTTP/2 connection.
+    pub h2_streams: u32,
+    /// Connections at once, over all listeners.
+    pub connections: usize,
+    /// How long a waiter stays with somebody else's fetch before it asks for itself.
+    pub collapse_wait: Duration,
+    /// From SIGTERM to the end of the last answer.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            h2_idle_timeout: Duration::from_secs(60),
+            body_timeout: Duration::from_secs(60),
+            send_timeout: Duration::from_secs(60),
+            requests: 10_000,
+            max_body: 100 << 20,
+            h2_streams: 100,
+            connections: 100_000,
+            collapse_wait: Duration::from_secs(60),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
