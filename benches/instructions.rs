@@ -4,19 +4,25 @@
 //! difference: start-up does not count. It fails where a case costs more than its budget in `instructions.txt`.
 
 use bytes::Bytes;
-use foreland::cache::object::{Body, Object, StoredHead};
-use foreland::cache::policy::{self, Exchange, Lifetime, LifetimeSource, ResponseView, StoredTimes};
+use foreland::cache::key::Parts;
+use foreland::cache::object::{Body, Object, Ruled, StoredHead};
+use foreland::cache::policy::{
+    self, Exchange, Lifetime, LifetimeSource, Override, ResponseView, StoredTimes,
+};
 use foreland::cache::store::ram::Ram;
 use foreland::cache::{Ask, Cache, Found, Settings};
-use foreland::edge::serve::ask_of;
+use foreland::edge::decide::{ask, decide};
 use foreland::http::fields::Fields;
 use foreland::http::head;
 use foreland::http::request::{RequestView, Scheme};
-use foreland::verdict::Key;
+use foreland::plan;
+use foreland::verdict::{Key, Terms};
 use std::hint::black_box;
 use std::net::IpAddr;
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
+
+mod plans;
 
 const BUDGETS: &str = include_str!("instructions.txt");
 const FEW: u64 = 1_000;
@@ -48,6 +54,8 @@ const CASES: &[Case] = &[
     ("reuse", reuses),
     ("find", finds),
     ("lookup", lookups),
+    ("decide10", |rounds| decides(10, rounds)),
+    ("decide1000", |rounds| decides(1_000, rounds)),
 ];
 
 fn main() -> ExitCode {
@@ -121,7 +129,7 @@ fn keys(rounds: u64) {
     let recipe = foreland::cache::key::Recipe::new(7);
     with_view(|view| {
         for _ in 0..rounds {
-            black_box(recipe.of(black_box(view)).hash);
+            black_box(recipe.of(black_box(view), &Parts::default()).hash);
         }
     });
 }
@@ -133,7 +141,10 @@ fn storables(rounds: u64) {
     with_view(|request| {
         for _ in 0..rounds {
             let exchange = Exchange { request, response: &response, requested_at: NOW, received_at: NOW };
-            black_box(policy::storable(black_box(&exchange), &policy::Defaults::default()).is_ok());
+            black_box(
+                policy::storable(black_box(&exchange), &policy::Defaults::default(), &Override::default())
+                    .is_ok(),
+            );
         }
     });
 }
@@ -147,6 +158,7 @@ fn times() -> StoredTimes {
         always_validate: false,
         must_revalidate: false,
         shareable_with_credentials: true,
+        stale_if_asked: true,
         source: LifetimeSource::MaxAge,
     };
     StoredTimes { received_at: NOW, life }
@@ -163,14 +175,14 @@ fn reuses(rounds: u64) {
 
 fn object(key: Key) -> Arc<Object> {
     let fields = RESPONSE.iter().map(|(name, value)| (*name, value.as_bytes()));
-    let head = StoredHead::new(200, fields, Some(1024), times(), None);
+    let head = StoredHead::new(200, fields, Some(1024), times(), None, Ruled::default());
     Arc::new(Object { key, head, body: Body::pack(&[Bytes::from(vec![b'x'; 1024])]) })
 }
 
 fn finds(rounds: u64) {
     let recipe = foreland::cache::key::Recipe::new(7);
     with_view(|view| {
-        let key = recipe.of(view);
+        let key = recipe.of(view, &Parts::default());
         let ram = Ram::new(64 << 20, 64);
         let _ = ram.insert(object(key.clone()), |_: &Object| false);
         for _ in 0..rounds {
@@ -179,14 +191,26 @@ fn finds(rounds: u64) {
     });
 }
 
+/// What a request pays for its route and its rules, the key included.
+fn decides(number: usize, rounds: u64) {
+    let (plan, view) = (plans::plan(number, number), plans::view());
+    let recipe = foreland::cache::key::Recipe::new(7);
+    for _ in 0..rounds {
+        let decision = decide(&plan, &recipe, black_box(&view));
+        assert!(decision.route == 7 && decision.uses_cache() && !decision.terms.is_empty());
+        black_box(decision);
+    }
+}
+
 fn lookups(rounds: u64) {
     let cache = Cache::new(Settings { memory: 64 << 20, ..Settings::default() });
     with_view(|view| {
-        let key = cache.recipe().of(view);
+        let key = cache.recipe().of(view, &Parts::default());
         let _ = cache.ram().insert(object(key.clone()), |_| false);
         let mut hits = 0;
         for _ in 0..rounds {
-            let ask: Ask<'_> = ask_of(black_box(view.fields), &key, NOW);
+            let ask: Ask<'_> =
+                ask(&plan::Ruled { rules: None, terms: Terms::default() }, black_box(view.fields), &key, NOW);
             hits += u64::from(matches!(cache.lookup(&ask), Found::Hit(_)));
         }
         assert_eq!(hits, rounds, "the object must be found, or this counts something else");

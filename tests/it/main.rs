@@ -2,6 +2,7 @@
 // A test that cannot go on panics.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod agrees;
 mod bodies;
 mod drain;
 mod dsl;
@@ -14,6 +15,9 @@ mod log;
 mod parts;
 mod pipelining;
 mod refusals;
+mod reload;
+mod routes;
+mod rules;
 mod servers;
 mod size;
 mod stale;
