@@ -19,6 +19,7 @@ mod reload;
 mod routes;
 mod rules;
 mod servers;
+mod shipped;
 mod size;
 mod stale;
 mod storing;
