@@ -52,8 +52,15 @@ pub fn first_look(
     response: &ResponseHeader,
     ruled: impl FnOnce(Terms),
 ) {
-    let Some(stale) = &fill.stale else { return };
     let status = response.status.as_u16();
+    let Some(stale) = &fill.stale else {
+        // A 304 to what was no question of ours. Pingora takes no further interest in it, so that nobody asks `judge`.
+        if status == 304 {
+            ruled(arriving.case(status, &headers::list(response), None).judge(&Bounds::of(cache)).terms);
+            cache.not_stored(fill, NotStored::Status, status, arriving.now);
+        }
+        return;
+    };
     if status == 304 {
         confirm(cache, fill, stale, arriving, response, ruled);
     } else if response.status.is_server_error() && policy::may_serve_on_error(&stale.head.times, arriving.now)
@@ -119,9 +126,7 @@ pub fn judge(
     let length = Fields::Map(&response.headers).content_length();
     let judged = arriving.case(status, &fields, length).judge(&Bounds::of(cache));
     ruled(judged.terms);
-    // A 304 to what was no question of ours.
-    let head = if status == 304 { Err(NotStored::Status) } else { judged.head };
-    match head {
+    match judged.head {
         Ok(head) => {
             fill.limit_to(judged.max_object);
             fill.start(head)

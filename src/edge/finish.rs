@@ -52,6 +52,8 @@ fn finish_fetch(session: &Session, ctx: &mut Ctx) {
     let mut outcome = turn::refreshed(&errand.destination.fill);
     ctx.origin.report(&mut outcome);
     outcome.upstream = errand.plan.cluster(errand.route).map(|cluster| cluster.name().clone());
+    // After a 304 the errand knows more: there the merged response was judged.
+    ctx.terms = errand.report.lock().terms.or(ctx.terms);
     outcome.rule = ctx.ruled().name().cloned();
     outcome.status = ctx.origin.status.unwrap_or(0);
     tell(&errand.plan, errand.route, &errand.arrival, session.req_header(), &mut outcome);

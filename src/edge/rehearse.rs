@@ -12,7 +12,7 @@ use super::part::{self, Part};
 use super::turn::{self, Led, Turn};
 use super::{Arrival, answer, finish, headers, judge, origin, page, respond, view};
 use crate::cache::object::{Object, StoredHead};
-use crate::cache::store::fill::FillReader;
+use crate::cache::store::fill::{Fill, FillReader};
 use crate::cache::{Ask, Cache, Fetch};
 use crate::http::fields::Fields;
 use crate::http::request::RequestView;
@@ -23,7 +23,7 @@ use bytes::Bytes;
 use pingora::http::{RequestHeader, ResponseHeader};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 /// The answer of an origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,6 +110,7 @@ struct Play<'a> {
 }
 
 /// What a fetch told.
+#[derive(Default)]
 struct Fetched {
     terms: Option<Terms>,
     status: Option<u16>,
@@ -192,8 +193,12 @@ impl Play<'_> {
 
     fn refresh(&mut self, reader: FillReader) -> pingora::Result<()> {
         let fill = reader.fill().clone();
-        let fetched = self.fetch(reader)?;
+        // Nobody reads a refresh.
+        drop(reader);
+        let fetched = self.fetch(&fill, None)?;
         let mut outcome = turn::refreshed(&fill);
+        let terms = fetched.terms.unwrap_or(self.ctx.ruled().terms);
+        outcome.rule = self.plan.ruled(self.done.decision.route, terms).name().cloned();
         outcome.status = fetched.status.unwrap_or(0);
         self.done.refresh = Some(outcome);
         Ok(())
@@ -207,7 +212,7 @@ impl Play<'_> {
         stale: Option<Arc<Object>>,
     ) -> pingora::Result<bool> {
         let fill = reader.fill().clone();
-        let fetched = self.fetch(reader)?;
+        let fetched = self.fetch(&fill, Some(reader))?;
         if self.done.unknown {
             return Ok(true);
         }
@@ -235,33 +240,37 @@ impl Play<'_> {
         Ok(true)
     }
 
-    /// The origin's side.
-    fn fetch(&mut self, mut reader: FillReader) -> pingora::Result<Fetched> {
-        let fill = reader.fill().clone();
-        let failure = match self.origin {
-            Origin::Answers(given) => return self.answered(given, &mut reader),
-            Origin::Timeout => Failure::Timeout,
-            Origin::Unreachable => Failure::Unreachable,
+    /// The origin's side. Without a reader nobody waits for it.
+    fn fetch(&mut self, fill: &Arc<Fill>, reader: Option<FillReader>) -> pingora::Result<Fetched> {
+        let (fetched, failure) = match self.origin {
+            Origin::Answers(given) => (self.answered(given, fill, reader)?, Failure::BodyCut),
+            Origin::Timeout => (Fetched::default(), Failure::Timeout),
+            Origin::Unreachable => (Fetched::default(), Failure::Unreachable),
             Origin::Unknown => {
                 self.done.unknown = true;
-                Failure::NoServer
+                (Fetched::default(), Failure::NoServer)
             }
         };
-        self.cache.end(&fill, arrived::failure(Fault::Origin(failure), Some(failure)));
-        Ok(Fetched { terms: None, status: None })
+        // As every fetch ends, however it went.
+        self.cache.end(fill, arrived::failure(Fault::Origin(failure), Some(failure)));
+        Ok(fetched)
     }
 
-    fn answered(&mut self, given: &Given, reader: &mut FillReader) -> pingora::Result<Fetched> {
-        let fill = reader.fill().clone();
+    fn answered(
+        &mut self,
+        given: &Given,
+        fill: &Arc<Fill>,
+        reader: Option<FillReader>,
+    ) -> pingora::Result<Fetched> {
         let response = given.header()?;
         let plan = self.plan;
         let (route, terms) = (self.done.decision.route, self.ctx.ruled().terms);
         let (view, now) = (self.view, self.now);
         let arriving = Arriving { plan, route, terms, view, requested_at: now, now };
         let mut ruled = None;
-        arrived::first_look(self.cache, &fill, &arriving, &response, |terms| ruled = Some(terms));
-        if arrived::judge(self.cache, &fill, &arriving, &response, |terms| ruled = Some(terms)) {
-            self.take_in(given.body_length(), reader);
+        arrived::first_look(self.cache, fill, &arriving, &response, |terms| ruled = Some(terms));
+        if arrived::judge(self.cache, fill, &arriving, &response, |terms| ruled = Some(terms)) {
+            self.take_in(fill, given.body_length(), reader);
         }
         let head = fill.resolved().map(|object| &object.head).or(fill.head());
         if let Some(head) = head {
@@ -271,23 +280,25 @@ impl Play<'_> {
     }
 
     /// The body, byte for byte: whether it finds room is known only then.
-    fn take_in(&self, length: u64, reader: &mut FillReader) {
+    fn take_in(&self, fill: &Arc<Fill>, length: u64, mut reader: Option<FillReader>) {
         const PIECE: &[u8] = &[0; 64 * 1024];
-        let fill = reader.fill().clone();
-        let mut writer = self.cache.writer(&fill);
+        let mut writer = self.cache.writer(fill);
         let mut left = length;
         while left > 0 {
             let size = left.min(PIECE.len() as u64);
-            // Our reader has read it all, so the writer never waits.
-            reader.seek(length - left, u64::MAX);
+            // Whoever reads has read it all, so the writer never waits.
+            if let Some(reader) = &mut reader {
+                reader.seek(length - left, u64::MAX);
+            }
             let piece = Bytes::from_static(PIECE).slice(..size as usize);
             let write = pin!(writer.write(piece));
-            if write.poll(&mut Context::from_waker(Waker::noop())).is_pending() {
-                break;
+            match write.poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(Ok(())) => left -= size,
+                // Too large to keep, and nobody reads it.
+                Poll::Pending | Poll::Ready(Err(_)) => return,
             }
-            left -= size;
         }
-        self.cache.finish(&fill, writer, self.now);
+        self.cache.finish(fill, writer, self.now);
     }
 
     fn kept(&mut self, head: &StoredHead) {
@@ -366,23 +377,32 @@ impl Play<'_> {
 }
 
 impl Given {
-    /// Its fields as everything else sees them.
-    pub fn list(&self) -> Vec<(&str, &[u8])> {
-        self.fields.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect()
+    /// Its fields as everything here sees them: without those that concern only the connection to the origin.
+    pub fn received(&self) -> Vec<(String, Vec<u8>)> {
+        let owned = |(name, value): (&str, &[u8])| (name.to_owned(), value.to_vec());
+        match self.head() {
+            Ok(head) => headers::list(&head).into_iter().map(owned).collect(),
+            Err(_) => self.fields.iter().map(|(name, value)| owned((name, value.as_bytes()))).collect(),
+        }
     }
 
-    /// The head as it comes from the origin, without what concerns only that connection.
-    fn header(&self) -> pingora::Result<ResponseHeader> {
-        let mut header = ResponseHeader::build(self.status, Some(self.fields.len() + 1))?;
+    fn head(&self) -> pingora::Result<ResponseHeader> {
+        let mut head = ResponseHeader::build(self.status, Some(self.fields.len() + 1))?;
         for (name, value) in &self.fields {
-            header.append_header(name.clone(), value.as_str())?;
+            head.append_header(name.clone(), value.as_str())?;
         }
+        headers::strip_hop_by_hop(&mut head);
+        Ok(head)
+    }
+
+    /// The same with the length of the body that comes, as an origin would tell it.
+    fn header(&self) -> pingora::Result<ResponseHeader> {
+        let mut header = self.head()?;
         let framed =
             ["content-length", "transfer-encoding"].iter().any(|name| header.headers.contains_key(*name));
         if !framed && !self.is_bodiless() {
             header.insert_header("Content-Length", self.body_length().to_string())?;
         }
-        headers::strip_hop_by_hop(&mut header);
         Ok(header)
     }
 

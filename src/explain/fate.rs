@@ -15,7 +15,8 @@ use crate::verdict::{CacheUse, NotStored, Setting, Terms};
 
 /// What becomes of a response to the request, and which rules decided.
 pub(super) fn response(inquiry: &Inquiry<'_>, given: &Given) -> (Response, Terms) {
-    let list = given.list();
+    let received = given.received();
+    let list: Vec<_> = received.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
     let raw: Vec<_> = list.iter().map(|(name, value)| httparse::Header { name, value }).collect();
     let fields = Fields::Raw(&raw);
     let Judged { terms, head, .. } = Case {

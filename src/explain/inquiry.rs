@@ -62,7 +62,7 @@ impl Inquiry<'_> {
         }
         if rules_apply {
             let given = question.response.as_ref();
-            let list = given.map(Given::list).unwrap_or_default();
+            let list = given.map(Given::received).unwrap_or_default();
             let raw: Vec<_> = list.iter().map(|(name, value)| httparse::Header { name, value }).collect();
             explained.rules = self.rules(terms, given.map(|given| (given.status, Fields::Raw(&raw))));
             let ruled = self.plan.ruled(self.decision.route, terms);

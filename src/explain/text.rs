@@ -138,7 +138,9 @@ impl Explained {
         let shown = query.map_or(String::new(), |query| format!(" ?{}", query.value));
         page.line("key", words.join(" ") + &shown, query.map_or("", |query| &query.note));
         for part in chosen {
-            page.line("", format!("{}: {}", part.what, short(&part.value)), &part.note);
+            let value =
+                if part.value.is_empty() { String::new() } else { format!(": {}", short(&part.value)) };
+            page.line("", part.what.clone() + &value, &part.note);
         }
     }
 }

@@ -412,7 +412,9 @@ impl FillWriter {
 impl Drop for FillWriter {
     fn drop(&mut self) {
         if !self.finished {
-            self.fill.lose(NotStored::Incomplete);
+            // Nobody reads on what is too large to keep: that is why, and not the origin.
+            let large = self.fill.is_window();
+            self.fill.lose(if large { NotStored::TooLarge } else { NotStored::Incomplete });
             self.fill.progress.send_modify(|p| p.end = End::Aborted);
         }
     }
