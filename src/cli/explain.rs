@@ -65,9 +65,15 @@ fn dry(arguments: &Arguments) -> ExitCode {
         Ok(request) => request,
         Err(why) => return fail(&why),
     };
-    let question = Question { request, response: response(arguments) };
+    let response = match response(arguments) {
+        Ok(response) => response,
+        Err(why) => return fail(&why),
+    };
+    let question = Question { request, response };
     let (plan, cache) = (unopened(&setup), Cache::new(setup.cache));
-    let explained = explain(&plan, &cache, &question, unix_time().as_secs());
+    let mut explained = explain(&plan, &cache, &question, unix_time().as_secs());
+    // Nothing runs here: nothing is stored.
+    explained.now = None;
     if arguments.json {
         println!("{}", explained.json());
     } else {
@@ -76,12 +82,12 @@ fn dry(arguments: &Arguments) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn response(arguments: &Arguments) -> Option<Given> {
+fn response(arguments: &Arguments) -> Result<Option<Given>, String> {
     let asked =
         arguments.status.is_some() || arguments.age.is_some() || !arguments.response_header.is_empty();
-    let mut fields = arguments.response_header.clone();
-    fields.extend(arguments.age.map(|age| ("Age".to_owned(), age.to_string())));
-    asked.then(|| Given { status: arguments.status.unwrap_or(200), fields, length: None })
+    let given = || Given::new(arguments.status.unwrap_or(200), arguments.response_header.clone());
+    let age = arguments.age.map(u64::from);
+    asked.then(|| given().map(|given| given.aged(age))).transpose()
 }
 
 /// The same question to a running node.
@@ -92,7 +98,11 @@ fn live(admin: &str, arguments: &Arguments) -> ExitCode {
     question.insert("url".into(), arguments.url.clone().into());
     question.insert("headers".into(), pairs(&arguments.header).into());
     question.extend(arguments.client.map(|client| ("client".to_owned(), client.to_string().into())));
-    if let Some(given) = response(arguments) {
+    let given = match response(arguments) {
+        Ok(given) => given,
+        Err(why) => return fail(&why),
+    };
+    if let Some(given) = given {
         let given = json!({ "status": given.status, "headers": pairs(&given.fields) });
         question.insert("response".into(), given);
     }

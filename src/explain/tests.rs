@@ -90,7 +90,8 @@ route      #2 www  host www.example.com, path /                    conf/foreland
 upstream   app
 rules      private  no    path is not under /account/              cache-rules/site.yaml:3
            assets   yes   path ends with .js                       cache-rules/site.yaml:6
-                          sets ttl.edge 30d, ttl.browser 1h, ttl.status 404 30s, key.query drop @tracking, sort, tags assets
+                          sets ttl.edge 30d, ttl.browser 1h, ttl.status 404 30s
+                               key.query drop @tracking, sort, tags assets
            pages    no    the response has no content type         cache-rules/site.yaml:12
 key        https www.example.com 443 /a.js ?                       utm_source dropped (@tracking)
 gates      none

@@ -12,6 +12,8 @@ const LABEL: usize = 11;
 const NOTES: (usize, usize) = (40, 59);
 /// Rules that do not match are named one by one up to so many.
 const MOST_UNMATCHED: usize = 24;
+/// Characters of a line of what a rule sets.
+const SETS: usize = 72;
 /// Characters of a field value that are worth a line.
 const MOST_VALUE: usize = 72;
 
@@ -111,8 +113,9 @@ impl Explained {
             };
             page.push(label, format!("{:width$}  {word:6}{}", rule.name, rule.because), &rule.place, tone);
             label = "";
-            if let Some(sets) = sets(rule) {
-                page.push("", format!("{:width$}        sets {sets}", ""), "", Tone::Faint);
+            for (at, line) in folded(sets(rule)).into_iter().enumerate() {
+                let verb = if at == 0 { "sets" } else { "" };
+                page.push("", format!("{:width$}        {verb:4} {line}", ""), "", Tone::Faint);
             }
         }
         if unmatched > MOST_UNMATCHED {
@@ -146,13 +149,28 @@ impl Explained {
 }
 
 /// What a rule that matches sets; in brackets what a later one overrides.
-fn sets(rule: &Rule) -> Option<String> {
+fn sets(rule: &Rule) -> Vec<String> {
     let shown = |set: &Set| match set.decides {
         true => format!("{} {}", set.setting, set.value),
         false => format!("({} {}: a later rule decides)", set.setting, set.value),
     };
-    let sets: Vec<String> = rule.sets.iter().map(shown).collect();
-    (rule.matched == Matched::Yes && !sets.is_empty()).then(|| sets.join(", "))
+    let matched = rule.matched == Matched::Yes;
+    rule.sets.iter().filter(|_| matched).map(shown).collect()
+}
+
+/// Words joined by commas, on as many lines as that takes.
+fn folded(words: Vec<String>) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in words {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + word.chars().count() < SETS => {
+                line.push_str(", ");
+                line.push_str(&word);
+            }
+            _ => lines.push(word),
+        }
+    }
+    lines
 }
 
 fn stored_now(page: &mut Page, now: &Now) {

@@ -90,7 +90,10 @@ impl Operations for Desk {
             Ok(question) => {
                 let plan = edge.plan.load_full();
                 let explained = explain::explain(&plan, &edge.state.cache, &question, unix_time().as_secs());
-                Answer::ok(explained.json())
+                let mut answer = explained.json();
+                // For whoever asks from a terminal of its own.
+                answer["text"] = explained.text(false).into();
+                Answer::ok(answer)
             }
             Err(message) => Answer { status: 400, body: json!({ "error": message }) },
         }

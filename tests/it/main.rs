@@ -23,3 +23,4 @@ mod shipped;
 mod size;
 mod stale;
 mod storing;
+mod unasked;
