@@ -72,7 +72,9 @@ fn subjects<'a>(one: &Values<'a>, other: &Values<'a>) -> impl Iterator<Item = (&
 
 fn difference((subject, key): &(&str, &str), before: &[&str], now: &[&str]) -> String {
     let note = if subject.starts_with("rule ") && is_stored(key) { LATER } else { "" };
-    if let ([before], [now]) = (before, now) {
+    if let ([before], [now]) = (before, now)
+        && *key != "servers"
+    {
         return format!("{key} {before} → {now}{note}");
     }
     let added = now.iter().filter(|v| !before.contains(v)).map(|v| format!("+ {v}"));

@@ -127,14 +127,15 @@ async fn listeners_are_opened_and_closed_without_the_others_noticing() {
     write(&format!("{{ bind: \"{opened}\" }}, {{ bind: \"{kept}\" }}"));
     let reloaded = server.reload().await.unwrap();
     assert_eq!((reloaded.before, reloaded.generation), (1, 2));
-    let told: Vec<String> =
-        reloaded.changes.iter().map(|change| format!("{}: {}", change.subject, change.what)).collect();
+    let mut told: Vec<String> =
+        reloaded.changes.iter().map(|change| format!("{}: {}", change.what, change.subject)).collect();
+    told.sort();
     assert_eq!(
         told,
         [
-            format!("listener {closed}: removed"),
-            format!("listener {opened}: added"),
-            format!("listener {kept}: unchanged, 1 connection kept")
+            format!("added: listener {opened}"),
+            format!("removed: listener {closed}"),
+            format!("unchanged, 1 connection kept: listener {kept}")
         ]
     );
     stays.send(&get("/a")).await.assert_body("a");

@@ -81,7 +81,7 @@ rules:
 rules:
   - { name: tracking, then: { key: { query: { drop: ["@tracking"], sort: true } } } }
   - { name: keep, when: { path: /keep }, then: { key: { query: { keep: [page] } } } }
-  - { name: none, when: { path: /none }, then: { key: { query: ignore } } }
+  - { name: whole, when: { path: /none }, then: { key: { query: ignore } } }
 "#;
         let (edge, _files) = edge(mode, &origin, rules).await;
         for (first, same, other) in [

@@ -8,7 +8,7 @@ use super::origin::Origin;
 use super::{Mode, until};
 use foreland::config;
 use foreland::server::{Ended, Server};
-use foreland::setup::{Admin, Listener, Log, Setup};
+use foreland::setup::{Admin, Log, Setup};
 use foreland::telemetry::{Format, Metrics};
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -48,17 +48,14 @@ impl Edge {
         Self::serve(mode, setup, None, log).await
     }
 
-    /// Starts one as a configuration file describes it, but for its listener, its admin address, its log and whether
-    /// the front is on.
+    /// Starts one as a configuration file describes it, but for whether the front is on.
     pub async fn from_file(mode: Mode, path: &Path) -> Self {
-        let log = log_path();
         let (mut setup, loaded) = match config::load(path) {
             Ok(read) => read,
             Err(refused) => panic!("{}", refused.text(false)),
         };
-        setup.listeners = vec![Listener { bind: "127.0.0.1:0".parse().unwrap(), front: mode.front }];
-        setup.admin = Some(Admin { bind: "127.0.0.1:0".parse().unwrap(), token: None });
-        setup.log = Log { format: Format::Json, file: Some(log.clone()) };
+        setup.listeners.iter_mut().for_each(|listener| listener.front = mode.front);
+        let log = setup.log.file.clone().expect("a configuration that logs to a file");
         Self::serve(mode, setup, Some(loaded), log).await
     }
 
@@ -147,7 +144,8 @@ impl Edge {
     }
 
     fn front_hits(&self) -> u64 {
-        self.metric("foreland_front_total", &[("result", "hit")]) as u64
+        let answered = |result| self.metric("foreland_front_total", &[("result", result)]);
+        (answered("hit") + answered("answer")) as u64
     }
 
     /// What became of all requests: `hit 1, miss:absent 2`, in alphabetical order.

@@ -37,7 +37,8 @@ impl Files {
     pub fn routes(&self, origin: SocketAddr, routes: &str) {
         let text = format!(
             "listeners: [{{ bind: \"127.0.0.1:0\" }}]\nadmin: {{ bind: \"127.0.0.1:0\" }}\n\
-             upstreams: {{ app: {{ servers: \"{origin}\" }} }}\ncache: {{ memory: 64MiB }}\nroutes:\n{}\n",
+             upstreams: {{ app: {{ servers: \"{origin}\" }} }}\ncache: {{ memory: 64MiB }}\nlog: {{ access: {{ to: access.log }} }}\n\
+             routes:\n{}\n",
             indented(routes)
         );
         self.write("foreland.yaml", &text);
