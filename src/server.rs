@@ -25,14 +25,14 @@ use pingora::server::configuration::ServerConf;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, Semaphore, watch};
 
 pub use changes::Change;
 pub use desk::Desk;
+use doors::Doors;
 use works::{Gone, Works};
 
 /// Descriptors that are not clients: listeners, logs, the runtime's own.
@@ -46,6 +46,14 @@ pub enum StartError {
     /// An address could not be listened on.
     #[error("cannot listen on {0}: {1}")]
     Listen(ListenAddress, #[source] io::Error),
+    /// An address could not be listened on because this node itself does, under another spelling.
+    #[error(
+        "cannot listen on {0}: this node itself listens on {1}; take {1} out, reload, then put {0} in and reload"
+    )]
+    Respelt(ListenAddress, ListenAddress),
+    /// The server is being stopped.
+    #[error("the node is being stopped")]
+    Stopping,
     /// The access log cannot be written.
     #[error("cannot write the access log to {0}: {1}")]
     Log(String, #[source] io::Error),
@@ -66,6 +74,10 @@ pub enum ReloadError {
     NoFile,
     /// What it asks for could not be opened.
     Start(StartError),
+    /// One reload is under way and another waits, which will read what is in the files then.
+    Busy,
+    /// The server is being stopped.
+    Stopping,
 }
 
 /// A reload that is in force.
@@ -101,7 +113,11 @@ struct Inner {
     connections: Arc<Connections>,
     ready: AtomicBool,
     background: watch::Sender<bool>,
+    doors: Arc<parking_lot::Mutex<Doors>>,
     works: Mutex<Works>,
+    /// One reload at a time; reading may take long, and nothing else waits for it.
+    reloading: Mutex<()>,
+    waiting: AtomicUsize,
 }
 
 /// How a server ended.
@@ -138,7 +154,10 @@ impl Server {
             connections: Arc::new(Connections::default()),
             ready: AtomicBool::new(true),
             background,
+            doors: works.doors(),
             works: Mutex::new(works),
+            reloading: Mutex::default(),
+            waiting: AtomicUsize::new(0),
         });
         let gone = inner.works.lock().await.gone();
         inner.watch_the_numbers(gone);
@@ -169,17 +188,12 @@ impl Server {
         Desk(self.inner.clone())
     }
 
-    /// The files that the configuration in force was read from.
-    pub async fn files(&self) -> Vec<PathBuf> {
-        self.inner.works.lock().await.files()
-    }
-
     /// Stops accepting, lets busy connections finish, and ends as soon as the last is gone or the time is up.
     pub async fn stop(self) -> Ended {
         let inner = self.inner;
         inner.ready.store(false, Ordering::Release);
-        let mut works = inner.works.lock().await;
-        works.close_doors();
+        // Not through the works: a reload that hangs must not hold up the end.
+        inner.doors.lock().close();
         let patience = inner.edge.plan.load().limits.drain;
         let ended = match tokio::time::timeout(patience, inner.connections.gone()).await {
             Ok(()) => Ended::Clean,
@@ -187,18 +201,35 @@ impl Server {
         };
         inner.proxy.http_cleanup().await;
         inner.background.send_replace(true);
-        works.close_admin();
+        inner.doors.lock().close_admin();
         inner.edge.plan.load().log.close();
         ended
     }
 }
 
 impl Inner {
+    /// Reloads on a task of its own: whoever asked may leave, and what has begun still comes to its end.
     async fn reload(self: &Arc<Self>) -> Result<Reloaded, ReloadError> {
+        if !self.ready.load(Ordering::Acquire) {
+            return Err(ReloadError::Stopping);
+        }
+        if self.waiting.fetch_add(1, Ordering::AcqRel) > 1 {
+            self.waiting.fetch_sub(1, Ordering::AcqRel);
+            return Err(ReloadError::Busy);
+        }
+        let inner = self.clone();
+        let task = tokio::spawn(async move {
+            let _place = Place(&inner.waiting);
+            let _one = inner.reloading.lock().await;
+            inner.reload_now().await
+        });
+        task.await.unwrap_or_else(|error| Err(ReloadError::Start(StartError::Read(error.to_string()))))
+    }
+
+    async fn reload_now(self: &Arc<Self>) -> Result<Reloaded, ReloadError> {
         let began = Instant::now();
-        let mut works = self.works.lock().await;
         let before = self.edge.plan.load().generation;
-        let result = self.read_and_apply(&mut works).await;
+        let result = self.read_and_apply().await;
         let metrics = &self.edge.state.metrics;
         match result {
             Ok((changes, warnings)) => {
@@ -213,25 +244,28 @@ impl Inner {
             Err(error) => {
                 metrics.reload(Reload::Error);
                 log::error!("configuration: not reloaded, generation {before} stays in force: {error}");
+                if let ReloadError::Mistakes(refused) = &error {
+                    refused.lines().iter().for_each(|line| log::error!("configuration: {line}"));
+                }
                 Err(error)
             }
         }
     }
 
-    async fn read_and_apply(
-        self: &Arc<Self>,
-        works: &mut Works,
-    ) -> Result<(Vec<Change>, Vec<String>), ReloadError> {
-        let Some(path) = works.path() else { return Err(ReloadError::NoFile) };
+    async fn read_and_apply(self: &Arc<Self>) -> Result<(Vec<Change>, Vec<String>), ReloadError> {
+        let Some(path) = self.works.lock().await.path() else { return Err(ReloadError::NoFile) };
         let reading = tokio::task::spawn_blocking(move || config::load(&path)).await;
         let (setup, loaded) = match reading {
             Ok(Ok(read)) => read,
-            Ok(Err(refused)) => return Err(ReloadError::Mistakes(Box::new(refused))),
+            Ok(Err(refused)) => {
+                self.works.lock().await.watch_too(refused.files());
+                return Err(ReloadError::Mistakes(Box::new(refused)));
+            }
             // The reader panicked, which it has no reason to.
             Err(error) => return Err(ReloadError::Start(StartError::Read(error.to_string()))),
         };
-        let connections = works.connections_per_listener(&self.edge.state.metrics);
-        let changes = works.changes(&loaded, &connections);
+        let mut works = self.works.lock().await;
+        let changes = works.changes(&setup, &loaded);
         works.apply(self, setup).await.map_err(ReloadError::Start)?;
         let warnings = loaded.warnings.clone();
         works.took(loaded);
@@ -267,11 +301,24 @@ impl Inner {
     }
 }
 
+/// A place among the reloads that wait; given back however the reload ends.
+struct Place<'w>(&'w AtomicUsize);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 impl std::fmt::Display for ReloadError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Mistakes(refused) => f.write_str(&refused.summary()),
             Self::NoFile => f.write_str("it was started without a configuration file"),
+            Self::Busy => f.write_str(
+                "a reload is under way and another waits; that one will read the files as they are",
+            ),
+            Self::Stopping => f.write_str("the node is being stopped"),
             Self::Start(error) => error.fmt(f),
         }
     }

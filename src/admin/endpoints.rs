@@ -2,11 +2,13 @@
 
 use super::purge::Wanted;
 use super::{Admin, Answer, body, purge};
+use crate::http::head::split_host;
 use bytes::Bytes;
 use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, ORIGIN, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Body;
+use std::net::IpAddr;
 
 /// What the admin listener sends.
 pub(super) type Reply = Response<Full<Bytes>>;
@@ -34,7 +36,9 @@ impl Admin {
                 reply(StatusCode::OK, PROMETHEUS, self.operations.metrics())
             }
             ("/metrics", _) => not_allowed(READ),
-            ("/v1/purge" | "/v1/reload" | "/v1/explain", &Method::POST) if is_foreign(request.headers()) => {
+            ("/v1/purge" | "/v1/reload" | "/v1/explain", &Method::POST)
+                if self.is_foreign(request.headers()) =>
+            {
                 foreign()
             }
             ("/v1/purge", &Method::POST) => self.purge(request.into_body()).await,
@@ -81,6 +85,19 @@ impl Admin {
         }
     }
 
+    /// Whether a web page of another site sends this through an operator's browser: a listener on loopback is open to
+    /// every page the operator looks at. Programs send no `Origin`. Without a token, a page may not call itself our own
+    /// either, under a name that it made the browser resolve to this machine.
+    fn is_foreign(&self, fields: &HeaderMap) -> bool {
+        let Some(origin) = fields.get(ORIGIN) else {
+            return false;
+        };
+        let origin = origin.as_bytes();
+        let authority = origin.strip_prefix(b"http://").or_else(|| origin.strip_prefix(b"https://"));
+        let own = authority.is_some() && authority == fields.get(HOST).map(HeaderValue::as_bytes);
+        !own || (self.token.read().is_none() && !authority.is_some_and(is_this_machine))
+    }
+
     fn is_authorized(&self, fields: &HeaderMap) -> bool {
         let token = self.token.read();
         let Some(token) = &*token else { return true };
@@ -88,15 +105,11 @@ impl Admin {
     }
 }
 
-/// Whether a web page of another site sends this through an operator's browser: a listener on loopback is open to
-/// every page the operator looks at. Programs send no `Origin`.
-fn is_foreign(fields: &HeaderMap) -> bool {
-    let Some(origin) = fields.get(ORIGIN) else {
-        return false;
-    };
-    let origin = origin.as_bytes();
-    let authority = origin.strip_prefix(b"http://").or_else(|| origin.strip_prefix(b"https://"));
-    authority.is_none() || authority != fields.get(HOST).map(HeaderValue::as_bytes)
+/// An address, or the one name that no page can have.
+fn is_this_machine(authority: &[u8]) -> bool {
+    let host = std::str::from_utf8(authority).ok().and_then(split_host).map_or("", |(host, _)| host);
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok()
 }
 
 fn answered(answer: Answer) -> Reply {

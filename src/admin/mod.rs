@@ -352,8 +352,14 @@ mod tests {
         for origin in ["http://evil.example", "null", "http://a:81", "file://a"] {
             assert_eq!(status(&admin.purge(&format!("Origin: {origin}\r\n"), body).await), "403", "{origin}");
         }
+        // Nor one that calls itself our own, under a name that leads here.
+        assert_eq!(status(&admin.purge("Origin: http://a\r\n", body).await), "403");
         assert!(admin.engines.purged.lock().is_empty());
-        assert_eq!(status(&admin.purge("Origin: http://a\r\n", body).await), "200");
+        let own = format!(
+            "POST /v1/purge HTTP/1.1\r\nHost: 127.0.0.1:9900\r\nOrigin: http://127.0.0.1:9900\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        assert_eq!(status(&admin.ask(&own).await), "200");
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! `foreland check`: every mistake of a configuration at once, or what it amounts to.
 
+use super::output::print;
 use super::{exit, test};
 use crate::config::{self, Loaded, Refused};
 use std::io::{self, IsTerminal};
@@ -25,14 +26,14 @@ pub struct Arguments {
 /// Runs the command.
 pub fn main(arguments: Arguments) -> ExitCode {
     if arguments.print_default_rules {
-        print!("{}", config::DEFAULT_RULES);
+        print(config::DEFAULT_RULES);
         return ExitCode::SUCCESS;
     }
     if arguments.dump {
         return match config::load(&arguments.config) {
             Ok((_, loaded)) => {
                 warn(&loaded);
-                print!("{}", loaded.dump());
+                print(&loaded.dump());
                 ExitCode::SUCCESS
             }
             Err(refused) => refuse(&refused, false),
@@ -48,7 +49,7 @@ pub fn check(path: &Path, json: bool) -> ExitCode {
         Err(refused) => return refuse(&refused, json),
     };
     if json {
-        println!("{}", loaded.json());
+        print(&format!("{}\n", loaded.json()));
     } else {
         warn(&loaded);
     }
@@ -63,7 +64,7 @@ pub fn check(path: &Path, json: bool) -> ExitCode {
             1 => ", 1 rule test passed".to_owned(),
             more => format!(", {more} rule tests passed"),
         };
-        println!("{}{tests}. OK.", loaded.summary);
+        print(&format!("{}{tests}. OK.\n", loaded.summary));
     }
     ExitCode::SUCCESS
 }
@@ -71,7 +72,7 @@ pub fn check(path: &Path, json: bool) -> ExitCode {
 /// Says why a configuration was refused.
 pub fn refuse(refused: &Refused, json: bool) -> ExitCode {
     if json {
-        println!("{}", refused.json());
+        print(&format!("{}\n", refused.json()));
     } else {
         eprint!("{}", refused.text(is_colored()));
         eprintln!("\n{}. Nothing was started.", refused.summary());

@@ -1,6 +1,7 @@
 //! `foreland explain`: what becomes of a request, and why, without sending it.
 
 use super::admin_client::{Failure, post};
+use super::output::print;
 use super::run::fail;
 use super::{check, exit};
 use crate::cache::Cache;
@@ -75,9 +76,9 @@ fn dry(arguments: &Arguments) -> ExitCode {
     // Nothing runs here: nothing is stored.
     explained.now = None;
     if arguments.json {
-        println!("{}", explained.json());
+        print(&format!("{}\n", explained.json()));
     } else {
-        print!("{}", explained.text(std::io::stdout().is_terminal() && check::wants_color()));
+        print(&explained.text(std::io::stdout().is_terminal() && check::wants_color()));
     }
     ExitCode::SUCCESS
 }
@@ -109,12 +110,15 @@ fn live(admin: &str, arguments: &Arguments) -> ExitCode {
     let body = Value::Object(question).to_string().into_bytes();
     match post(admin, "/v1/explain", body) {
         Err(Failure(why)) => fail(&why),
+        Ok((200, answer)) if answer["text"].is_null() => {
+            fail(&format!("{admin} is not the admin address of a Foreland node"))
+        }
         Ok((200, answer)) if arguments.json => {
-            println!("{answer}");
+            print(&format!("{answer}\n"));
             ExitCode::SUCCESS
         }
         Ok((200, answer)) => {
-            print!("{}", answer["text"].as_str().unwrap_or_default());
+            print(answer["text"].as_str().unwrap_or_default());
             ExitCode::SUCCESS
         }
         Ok((_, answer)) => {

@@ -11,6 +11,7 @@ mod demo;
 mod demo_body;
 pub mod demo_origin;
 mod explain;
+mod output;
 mod proxy;
 mod reload;
 mod run;

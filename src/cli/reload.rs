@@ -2,6 +2,7 @@
 
 use super::admin_client::{Failure, post};
 use super::exit;
+use super::output::print;
 use super::run::fail;
 use serde_json::Value;
 use std::process::ExitCode;
@@ -22,10 +23,13 @@ pub fn main(arguments: Arguments) -> ExitCode {
         Ok(answered) => answered,
         Err(Failure(message)) => return fail(&message),
     };
+    if status == 200 && answer["generation"].is_null() {
+        return fail(&format!("{} is not the admin address of a Foreland node", arguments.admin));
+    }
     if arguments.json {
-        println!("{answer}");
+        print(&format!("{answer}\n"));
     } else if status == 200 {
-        print!("{}", text(&answer));
+        print(&text(&answer));
     } else {
         eprint!("{}", refusal(&answer));
     }

@@ -2,11 +2,12 @@
 
 use super::exit;
 use crate::config;
-use crate::server::{Ended, Server, StartError};
+use crate::server::{Desk, Ended, Server, StartError};
 use crate::setup::Setup;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -36,9 +37,14 @@ where
             let (setup, file) = setup().await?;
             Server::start(setup, file).await
         };
-        let server = match start.await {
-            Ok(server) => server,
-            Err(error) => return fail(&error.to_string()),
+        // Names are looked up before anything is served; who stops the program then does not wait for them.
+        let server = tokio::select! {
+            started = start => match started {
+                Ok(server) => server,
+                Err(error) => return fail(&error.to_string()),
+            },
+            _ = signals.term.recv() => return ExitCode::SUCCESS,
+            _ = signals.int.recv() => return ExitCode::SUCCESS,
         };
         started(&server);
         until_stopped(&server, &mut signals, watch).await;
@@ -55,21 +61,39 @@ where
 }
 
 async fn until_stopped(server: &Server, signals: &mut Signals, watch: bool) {
-    let mut looks = tokio::time::interval(LOOK);
-    let mut seen = if watch { Some(Seen::look(&server.files().await)) } else { None };
+    let desk = Arc::new(server.desk());
+    let watching = watch.then(|| tokio::spawn(reload_on_change(desk.clone())));
     loop {
         tokio::select! {
-            _ = signals.term.recv() => return,
-            _ = signals.int.recv() => return,
+            _ = signals.term.recv() => break,
+            _ = signals.int.recv() => break,
             _ = signals.usr1.recv() => reopen(server),
-            // What went wrong is in the log.
-            _ = signals.hup.recv() => drop(server.reload().await),
-            _ = looks.tick(), if watch => {
-                let now = Seen::look(&server.files().await);
-                if seen.as_ref() != Some(&now) {
-                    drop(server.reload().await);
-                    seen = Some(Seen::look(&server.files().await));
-                }
+            // Whatever becomes of it is in the log; a signal to stop does not wait for it.
+            _ = signals.hup.recv() => {
+                let desk = desk.clone();
+                tokio::spawn(async move { desk.reload().await.map(drop) });
+            }
+        }
+    }
+    if let Some(watching) = watching {
+        watching.abort();
+    }
+}
+
+/// Looks at the files again and again, and reloads when one has changed.
+async fn reload_on_change(desk: Arc<Desk>) {
+    let mut looks = tokio::time::interval(LOOK);
+    let mut seen = Seen::look(&desk.files().await);
+    loop {
+        looks.tick().await;
+        if Seen::look(&desk.files().await) != seen {
+            // Seen before it is read: what changes while it is read is another change.
+            seen = Seen::look(&desk.files().await);
+            drop(desk.reload().await);
+            let files = desk.files().await;
+            // The new configuration may consist of other files.
+            if !seen.is_of(&files) {
+                seen = Seen::look(&files);
             }
         }
     }
@@ -110,6 +134,13 @@ impl Seen {
             (path, (changed, length))
         };
         Self(files.iter().cloned().chain(folders).map(look).collect())
+    }
+
+    /// Whether it was these files that were looked at.
+    fn is_of(&self, files: &[PathBuf]) -> bool {
+        let folders = files.iter().filter_map(|file| file.parent());
+        let named: BTreeSet<&Path> = files.iter().map(PathBuf::as_path).chain(folders).collect();
+        self.0.keys().map(PathBuf::as_path).eq(named)
     }
 }
 

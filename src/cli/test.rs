@@ -1,5 +1,6 @@
 //! `foreland test`: runs the tests of rule files, with no network.
 
+use super::output::print;
 use super::{check, exit};
 use crate::config::{self, Refused};
 use crate::explain::{CaseFile, Report, run, stage};
@@ -27,7 +28,7 @@ pub fn main(arguments: Arguments) -> ExitCode {
         Err(refused) => return check::refuse(&refused, false),
     };
     let report = run_all(&files);
-    print!("{}", report.text(std::io::stdout().is_terminal() && check::wants_color()));
+    print(&report.text(std::io::stdout().is_terminal() && check::wants_color()));
     if let Some(path) = &arguments.junit
         && let Err(error) = std::fs::write(path, report.junit())
     {

@@ -33,7 +33,7 @@ pub fn token_for(addr: SocketAddr, value: Option<&str>) -> Result<Option<Token>,
 }
 
 /// A secret that whoever asks must know.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Token(Box<[u8]>);
 
 impl Token {

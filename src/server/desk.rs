@@ -9,6 +9,7 @@ use crate::http::head::{split_host, split_query};
 use crate::http::request::Scheme;
 use async_trait::async_trait;
 use serde_json::json;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -22,6 +23,11 @@ impl Desk {
     /// [`ReloadError`]; everything stays as it was.
     pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
         self.0.reload().await
+    }
+
+    /// Every file whose change may change something.
+    pub async fn files(&self) -> Vec<PathBuf> {
+        self.0.works.lock().await.files()
     }
 }
 
@@ -68,7 +74,8 @@ impl Operations for Desk {
                 let message = error.to_string();
                 let (status, diagnostics, text) = match error {
                     ReloadError::Mistakes(refused) => (422, refused.json(), refused.text(false)),
-                    ReloadError::NoFile => (409, json!([]), message.clone()),
+                    ReloadError::NoFile | ReloadError::Busy => (409, json!([]), message.clone()),
+                    ReloadError::Stopping => (503, json!([]), message.clone()),
                     ReloadError::Start(_) => (500, json!([]), message.clone()),
                 };
                 Answer {

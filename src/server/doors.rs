@@ -8,6 +8,7 @@ use crate::plan::Listener;
 use crate::setup::{self, Setup};
 use crate::telemetry::Metrics;
 use parking_lot::RwLock;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -61,7 +62,7 @@ impl Doors {
             let (name, socket) = match self.at(wanted.bind) {
                 Some(place) => (place.name.clone(), None),
                 None => {
-                    let socket = bind(wanted.bind)?;
+                    let socket = self.bind(wanted.bind)?;
                     let name = socket.local_addr().map(|address| address.to_string()).unwrap_or_default();
                     (name.into(), Some(socket))
                 }
@@ -70,8 +71,23 @@ impl Doors {
         }
         let admin = setup.admin.as_ref().map(|admin| admin.bind);
         let admin = admin.filter(|bind| self.admin.as_ref().is_none_or(|office| office.bind != *bind));
-        let admin = admin.map(|address| bind(address).map(|socket| (address, socket))).transpose()?;
+        let admin = admin.map(|address| self.bind(address).map(|socket| (address, socket))).transpose()?;
         Ok(Opened { listeners, admin })
+    }
+
+    fn bind(&self, wanted: ListenAddress) -> Result<TcpListener, StartError> {
+        let own = self.places.iter().filter(|place| place.stop.is_some()).map(|place| place.bind);
+        let mut own = own.chain(self.admin.iter().map(|office| office.bind));
+        bind(wanted).map_err(|error| match own.find(|own| own.port == wanted.port && wanted.port != 0) {
+            Some(own) if error.kind() == io::ErrorKind::AddrInUse => StartError::Respelt(wanted, own),
+            _ => StartError::Listen(wanted, error),
+        })
+    }
+
+    /// Whether the operator's secret is another one.
+    pub(super) fn is_other_token(&self, wanted: Option<&setup::Admin>) -> bool {
+        let present = self.admin.as_ref().map(|office| office.token.read().clone());
+        matches!((present, wanted), (Some(present), Some(wanted)) if present != wanted.token)
     }
 
     /// The open listener at an address.
@@ -179,7 +195,6 @@ fn let_in(inner: &Arc<Inner>, listener: usize, name: Arc<str>, socket: TcpListen
     stop
 }
 
-fn bind(address: ListenAddress) -> Result<TcpListener, StartError> {
-    let socket = net::bind(address).and_then(TcpListener::from_std);
-    socket.map_err(|error| StartError::Listen(address, error))
+fn bind(address: ListenAddress) -> io::Result<TcpListener> {
+    net::bind(address).and_then(TcpListener::from_std)
 }

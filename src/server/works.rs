@@ -14,17 +14,21 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 /// What the present generation consists of.
 pub(super) struct Works {
     state: Arc<State>,
     ends: watch::Receiver<bool>,
     generation: u64,
-    doors: Doors,
+    doors: Arc<Mutex<Doors>>,
     clusters: HashMap<Arc<str>, Arc<Cluster>>,
     log: Option<(setup::Log, Arc<AccessLog>)>,
     file: Option<config::Loaded>,
+    /// Files of a configuration that was refused: once they change it may be sound.
+    also: Vec<PathBuf>,
     gone: Arc<Gone>,
 }
 
@@ -72,37 +76,29 @@ impl Built {
 impl Works {
     /// Nothing yet.
     pub(super) fn new(state: Arc<State>, ends: watch::Receiver<bool>, file: Option<config::Loaded>) -> Self {
-        let (clusters, doors, gone) = (HashMap::new(), Doors::default(), Arc::default());
-        Self { state, ends, generation: 0, doors, clusters, log: None, file, gone }
+        let (clusters, doors, gone) = (HashMap::new(), Arc::default(), Arc::default());
+        Self { state, ends, generation: 0, doors, clusters, log: None, file, also: Vec::new(), gone }
     }
 
     /// Opens what is new. Whatever fails, nothing has changed.
     pub(super) async fn build(&mut self, setup: Setup) -> Result<Built, StartError> {
-        let opened = self.doors.open(&setup)?;
+        let opened = self.doors.lock().open(&setup)?;
         let log = self.open_log(&setup.log)?;
+        // Every look-up at the same time: a name that does not resolve takes as long as it may.
+        let mut opening = JoinSet::new();
+        for upstream in setup.upstreams.iter().cloned() {
+            let present = self.clusters.get(&upstream.name).cloned();
+            let (metrics, ends) = (self.state.metrics.clone(), self.ends.clone());
+            opening.spawn(open_cluster(upstream, present, metrics, ends));
+        }
         let (mut clusters, mut updates) = (HashMap::new(), Vec::new());
-        for upstream in &setup.upstreams {
-            let cluster = match self.clusters.get(&upstream.name) {
-                Some(cluster) => cluster.clone(),
-                None => self.open_cluster(upstream).await?,
-            };
-            if !cluster.is_same(&upstream.servers, &upstream.settings) {
-                let update = cluster.prepare(&upstream.servers, upstream.settings.clone()).await?;
-                updates.push((upstream.name.clone(), update));
-            }
-            clusters.insert(upstream.name.clone(), cluster);
+        while let Some(opened) = opening.join_next().await {
+            let (name, cluster, update) = opened.map_err(|error| StartError::Read(error.to_string()))??;
+            updates.extend(update.map(|update| (name.clone(), update)));
+            clusters.insert(name, cluster);
         }
         let limits = Limits { connections: connections(setup.limits.connections), ..setup.limits };
         Ok(Built { setup, limits, opened, clusters, updates, log })
-    }
-
-    async fn open_cluster(&self, upstream: &setup::Upstream) -> Result<Arc<Cluster>, UpstreamError> {
-        let (cluster, metrics) = (upstream.name.clone(), self.state.metrics.clone());
-        let observer = Arc::new(Watcher { cluster, metrics });
-        let settings = upstream.settings.clone();
-        let cluster = Cluster::open(upstream.name.clone(), &upstream.servers, settings, observer)?;
-        cluster.start(self.ends.clone()).await;
-        Ok(cluster)
     }
 
     fn open_log(&self, wanted: &setup::Log) -> Result<Arc<AccessLog>, StartError> {
@@ -124,7 +120,7 @@ impl Works {
             self.generation + 1,
             &built.setup,
             built.limits,
-            self.doors.listeners(&built.opened),
+            self.doors.lock().listeners(&built.opened),
             |name| built.clusters.get(name).cloned(),
             &self.state.metrics,
             built.log.clone(),
@@ -143,7 +139,7 @@ impl Works {
         inner.edge.plan.store(self.plan(&built));
         self.generation += 1;
         self.state.metrics.generation(self.generation);
-        self.doors.commit(inner, built.opened, &built.setup);
+        self.doors.lock().commit(inner, built.opened, &built.setup);
         self.log = Some((built.setup.log.clone(), built.log));
         let old = std::mem::replace(&mut self.clusters, built.clusters);
         for (name, cluster) in old.iter().filter(|(name, _)| !self.clusters.contains_key(*name)) {
@@ -157,6 +153,9 @@ impl Works {
     /// Builds and puts in force.
     pub(super) async fn apply(&mut self, inner: &Arc<Inner>, setup: Setup) -> Result<(), StartError> {
         let built = self.build(setup).await?;
+        if !inner.ready.load(Ordering::Acquire) {
+            return Err(StartError::Stopping);
+        }
         self.commit(inner, built);
         Ok(())
     }
@@ -171,34 +170,63 @@ impl Works {
         self.gone.clone()
     }
 
-    /// Every file that was read.
+    /// Every file whose change may change something.
     pub(super) fn files(&self) -> Vec<PathBuf> {
-        self.file.as_ref().map(|file| file.files.clone()).unwrap_or_default()
+        let read = self.file.as_ref().map(|file| file.files.as_slice()).unwrap_or_default();
+        read.iter().chain(&self.also).cloned().collect()
+    }
+
+    /// Files of a configuration that was refused.
+    pub(super) fn watch_too(&mut self, files: Vec<PathBuf>) {
+        self.also = files;
     }
 
     /// What a newly read configuration changes.
-    pub(super) fn changes(&self, new: &config::Loaded, kept: &[(String, u64)]) -> Vec<Change> {
-        self.file.as_ref().map_or_else(Vec::new, |old| changes::between(&old.effective, &new.effective, kept))
+    pub(super) fn changes(&self, setup: &Setup, new: &config::Loaded) -> Vec<Change> {
+        let Some(old) = &self.file else { return Vec::new() };
+        let doors = self.doors.lock();
+        let mut changes =
+            changes::between(&old.effective, &new.effective, &doors.connections(&self.state.metrics));
+        if doors.is_other_token(setup.admin.as_ref()) {
+            changes.push(Change { subject: "admin".to_owned(), what: "token changed".to_owned() });
+        }
+        changes
     }
 
     /// Remembers what is in force now.
     pub(super) fn took(&mut self, file: config::Loaded) {
         self.file = Some(file);
+        self.also.clear();
     }
 
-    /// Open connections of each listener, under the address as configured.
-    pub(super) fn connections_per_listener(&self, metrics: &Metrics) -> Vec<(String, u64)> {
-        self.doors.connections(metrics)
+    /// The listeners.
+    pub(super) fn doors(&self) -> Arc<Mutex<Doors>> {
+        self.doors.clone()
     }
+}
 
-    /// Lets nobody in any more.
-    pub(super) fn close_doors(&mut self) {
-        self.doors.close();
-    }
+type OpenedCluster = (Arc<str>, Arc<Cluster>, Option<Update>);
 
-    /// Ends the operator's listener.
-    pub(super) fn close_admin(&mut self) {
-        self.doors.close_admin();
+/// The cluster of this name: opened, kept, or kept with what is to be changed about it.
+async fn open_cluster(
+    upstream: setup::Upstream,
+    present: Option<Arc<Cluster>>,
+    metrics: Arc<Metrics>,
+    ends: watch::Receiver<bool>,
+) -> Result<OpenedCluster, UpstreamError> {
+    let setup::Upstream { name, servers, settings } = upstream;
+    match present {
+        Some(cluster) if cluster.is_same(&servers, &settings) => Ok((name, cluster, None)),
+        Some(cluster) => {
+            let update = cluster.prepare(&servers, settings).await?;
+            Ok((name, cluster, Some(update)))
+        }
+        None => {
+            let observer = Arc::new(Watcher { cluster: name.clone(), metrics });
+            let cluster = Cluster::open(name.clone(), &servers, settings, observer)?;
+            cluster.start(ends).await;
+            Ok((name, cluster, None))
+        }
     }
 }
 
