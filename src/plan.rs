@@ -27,8 +27,6 @@ pub struct Plan {
     pub limits: Limits,
     /// One line per request.
     pub log: Arc<AccessLog>,
-    /// Whether a key may have parts beside its URL.
-    pub keys_have_extras: bool,
 }
 
 /// An address that clients connect to.
@@ -72,7 +70,6 @@ impl Plan {
             },
             metrics: listeners.iter().map(|listener| metrics.route(&listener.name, &route.name)).collect(),
         });
-        let rules = setup.routes.iter().filter_map(|route| route.rules.as_deref());
         Self {
             generation,
             routes: routes.collect(),
@@ -80,7 +77,6 @@ impl Plan {
             trusted_proxies: setup.trusted_proxies.clone(),
             limits,
             log,
-            keys_have_extras: rules.into_iter().any(RuleSet::keys_have_extras),
             listeners,
         }
     }

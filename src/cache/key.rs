@@ -156,9 +156,18 @@ fn chosen(bytes: &mut KeyBytes, fields: Fields<'_>, parts: &Parts<'_>) {
         named(bytes, HEADER, name, LINE, fields.all(name).map(<[u8]>::trim_ascii));
     }
     for name in parts.cookies {
-        let values = cookies(fields).filter(|(other, _)| *other == name.as_bytes()).map(|(_, value)| value);
+        let values = cookies(fields).filter(|(other, _)| may_be(other, name)).map(|(_, value)| value);
         named(bytes, COOKIE, name, PAIR, values);
     }
+}
+
+/// Whether an origin may read a cookie under this name: PHP takes `.`, a blank and `[` in names for `_`, and decodes them.
+/// In doubt a cookie counts, because the origin sees it whatever the key says.
+pub(super) fn may_be(sent: &[u8], name: &str) -> bool {
+    let loose = |byte: &u8| if matches!(byte, b'.' | b' ' | b'[') { b'_' } else { *byte };
+    sent == name.as_bytes()
+        || sent.contains(&b'%')
+        || sent.iter().map(loose).eq(name.bytes().map(|b| loose(&b)))
 }
 
 /// One field or cookie with all its values in order. Absent differs from empty.

@@ -26,7 +26,9 @@ pub struct StoredHead {
     /// What goes on the wire, and behind it the fields that do not.
     wire: Bytes,
     shown: u32,
-    /// The fields that are shown, and behind them those that are not.
+    /// So many fields at the beginning are the origin's.
+    received: u32,
+    /// The origin's fields that are shown, then what is shown beside them, then the origin's that are not shown.
     fields: Arc<[FieldAt]>,
     /// The HTTP status.
     pub status: u16,
@@ -77,9 +79,20 @@ pub struct Variant {
     pub values: SmallVec<[u8; 64]>,
 }
 
+/// The fields of a response, by whose they are and who sees them.
+#[derive(Default)]
+pub struct Fields<'a> {
+    /// The origin's, shown.
+    pub kept: Vec<(&'a str, &'a [u8])>,
+    /// Put in by a rule or by us, shown.
+    pub added: Vec<(&'a str, &'a [u8])>,
+    /// The origin's, taken out or replaced by a rule: kept for the next time that rules are asked about the response.
+    pub hidden: Vec<(&'a str, &'a [u8])>,
+}
+
 impl StoredHead {
-    /// Prepares a head from fields that may be stored. `length` is the body's, if the origin announced it. Where a rule
-    /// says how long a browser may keep it, what the origin says of that is kept and not shown.
+    /// Prepares a head from fields of the origin that may be stored. `length` is the body's, if the origin announced it.
+    /// Where a rule says how long a browser may keep it, what the origin says of that is kept and not shown.
     pub fn new<'a>(
         status: u16,
         fields: impl Iterator<Item = (&'a str, &'a [u8])>,
@@ -88,29 +101,41 @@ impl StoredHead {
         variant: Option<Variant>,
         ruled: Ruled,
     ) -> Self {
-        let mut wire = status_line(status);
-        let mut places = Vec::with_capacity(16);
-        let mut hidden: SmallVec<[(&str, &[u8]); 4]> = SmallVec::new();
-        for (name, value) in fields {
-            if ruled.browser.is_some() && OF_THE_BROWSER.iter().any(|n| n.eq_ignore_ascii_case(name)) {
-                hidden.push((name, value));
-            } else {
-                places.push(push_field(&mut wire, name, value));
-            }
-        }
-        let shown = wire.len() as u32;
-        places.extend(hidden.into_iter().map(|(name, value)| push_field(&mut wire, name, value)));
-        wire.shrink_to_fit();
-        let (fields, variant) = (places.into(), variant.map(Arc::new));
-        Self { wire: Bytes::from(wire), shown, fields, status, length, times, variant, ruled }
+        let fields = Fields { kept: fields.collect(), ..Fields::default() };
+        Self::of(status, fields, length, times, variant, ruled)
     }
 
-    /// The same head with more fields that are kept and not shown: what a rule has taken out, for the next time rules are
-    /// asked about this response.
-    pub fn hiding<'a>(self, hidden: impl Iterator<Item = (&'a str, &'a [u8])>) -> Self {
-        let (mut wire, mut places) = (self.wire.to_vec(), self.fields.to_vec());
-        places.extend(hidden.map(|(name, value)| push_field(&mut wire, name, value)));
-        Self { wire: Bytes::from(wire), fields: places.into(), ..self }
+    /// The same for fields that are not all the origin's, or not all shown.
+    pub fn of(
+        status: u16,
+        fields: Fields<'_>,
+        length: Option<u64>,
+        times: StoredTimes,
+        variant: Option<Variant>,
+        ruled: Ruled,
+    ) -> Self {
+        let for_browsers = |name: &str| OF_THE_BROWSER.iter().any(|n| n.eq_ignore_ascii_case(name));
+        let hides = |name: &str| ruled.browser.is_some() && for_browsers(name);
+        let mut wire = status_line(status);
+        let mut places = Vec::with_capacity(16);
+        let mut write = |wire: &mut Vec<u8>, (name, value): (&str, &[u8])| {
+            places.push(push_field(wire, name, value));
+            places.len() as u32
+        };
+        let mut received = 0;
+        for field in fields.kept.iter().filter(|(name, _)| !hides(name)) {
+            received = write(&mut wire, *field);
+        }
+        for field in fields.added.iter().filter(|(name, _)| !hides(name)) {
+            write(&mut wire, *field);
+        }
+        let shown = wire.len() as u32;
+        for field in fields.kept.iter().filter(|(name, _)| hides(name)).chain(&fields.hidden) {
+            write(&mut wire, *field);
+        }
+        wire.shrink_to_fit();
+        let (fields, variant) = (places.into(), variant.map(Arc::new));
+        Self { wire: Bytes::from(wire), shown, received, fields, status, length, times, variant, ruled }
     }
 
     /// The same head for a body whose length is known now.
@@ -147,7 +172,22 @@ impl StoredHead {
         self.fields().take(shown)
     }
 
-    /// Every field, in order, those last that are not shown: what the origin said, for a 304 to update.
+    /// What the origin said, shown or not: for a 304 to update, and for rules to be asked about again. What a rule or we
+    /// have put in is not the origin's word.
+    pub fn received(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let (received, shown) = (self.received as usize, self.shown);
+        let places = self.fields.iter().enumerate();
+        let ours = places.filter(move |(n, at)| *n >= received && at.name < shown).map(|(n, _)| n);
+        let ours: SmallVec<[usize; 4]> = ours.collect();
+        self.fields().enumerate().filter(move |(n, _)| !ours.contains(n)).map(|(_, field)| field)
+    }
+
+    /// The first value that the origin gave a field; `name` in any case.
+    pub fn first_received(&self, name: &str) -> Option<&[u8]> {
+        self.received().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v)
+    }
+
+    /// Every field, in order, those last that are not shown.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.fields.iter().map(|at| {
             let name = &self.wire[at.name as usize..at.value as usize - 2];

@@ -131,6 +131,11 @@ impl Refused {
         self.report().diagnostics().into_iter().map(|diagnostic| line(diagnostic, &self.0.1)).collect()
     }
 
+    /// Every file whose change may make it sound.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.0.1.watched().map(Path::to_owned).collect()
+    }
+
     fn report(&self) -> &Report {
         &self.0.0
     }

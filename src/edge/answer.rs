@@ -50,6 +50,9 @@ fn of_route(
     for (name, template) in &answer.fields {
         let mut value = Vec::new();
         template.render(&edit.values, &mut value);
+        if name.eq_ignore_ascii_case("location") && !template.to_string().starts_with("//") {
+            one_slash(&mut value);
+        }
         fields.push((name.to_string().into(), value));
     }
     let typed = fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
@@ -59,6 +62,15 @@ fn of_route(
     framed(&mut fields, answer.status, answer.body.len(), arrival);
     edit.fields(&mut fields);
     Own { status: answer.status, fields, body: answer.body.clone() }
+}
+
+/// A path that a client wrote with two slashes must not become the name of a host (RFC 3986 §4.2).
+fn one_slash(location: &mut Vec<u8>) {
+    let slashes = location.iter().take_while(|byte| matches!(byte, b'/' | b'\\')).count();
+    if slashes > 1 {
+        location.drain(..slashes - 1);
+        location[0] = b'/';
+    }
 }
 
 fn page_of(status: u16, detail: &str, accept: Option<&[u8]>, arrival: &Arrival) -> Own {
@@ -73,7 +85,9 @@ fn page_of(status: u16, detail: &str, accept: Option<&[u8]>, arrival: &Arrival) 
 
 /// What every answer of ours has. RFC 9110 §8.6: no length with a 204, and none is needed with a 304.
 fn framed(fields: &mut Vec<(Cow<'static, str>, Vec<u8>)>, status: u16, length: usize, arrival: &Arrival) {
-    fields.push(("Date".into(), date::format(arrival.unix_millis / 1000).to_vec()));
+    if !fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("date")) {
+        fields.push(("Date".into(), date::format(arrival.unix_millis / 1000).to_vec()));
+    }
     if !matches!(status, 204 | 304) {
         fields.push(("Content-Length".into(), length.to_string().into_bytes()));
     }

@@ -81,12 +81,13 @@ fn confirm(
     let fields = Fields::Map(&response.headers);
     let modified = fields.first("last-modified").and_then(date::parse);
     let fresh = conditional::Validators { etag: fields.first("etag"), last_modified: modified };
-    if !policy::confirms(&part::validators(&stale.head), &fresh) && !confirms_encoded(stale, &fresh) {
+    if !policy::confirms(&part::received_validators(&stale.head), &fresh) && !confirms_encoded(stale, &fresh)
+    {
         // It speaks of something else: forget the old body, let everybody ask without validators.
         cache.disown(fill, stale);
         return;
     }
-    let merged = policy::merge_304(stale.head.fields(), headers::list(response).into_iter());
+    let merged = policy::merge_304(stale.head.received(), headers::list(response).into_iter());
     let judged = arriving.case(stale.head.status, &merged, None).judge(&Bounds::of(cache));
     ruled(judged.terms);
     match judged.head {
@@ -103,7 +104,7 @@ fn confirm(
 /// An origin that compresses on the fly weakens the entity tag of its 200 but not of its 304 (nginx does): the same
 /// opaque tag is good enough for a body that we keep as it was sent.
 fn confirms_encoded(stale: &Object, fresh: &conditional::Validators<'_>) -> bool {
-    match (stale.head.first("etag"), fresh.etag) {
+    match (stale.head.first_received("etag"), fresh.etag) {
         (Some(old), Some(new)) => etag::weak_eq(old, new),
         _ => false,
     }

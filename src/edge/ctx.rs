@@ -117,12 +117,17 @@ impl Ctx {
 
     /// What the cache rules of its route made of the request, and of the response if there was one.
     pub fn ruled(&self) -> Ruled<'_> {
-        let known = match (&self.errand, &self.handoff) {
+        let decided = self.decided();
+        Ruled { terms: self.terms.unwrap_or(decided.terms), ..decided }
+    }
+
+    /// What the cache rules of its route made of the request alone.
+    pub fn decided(&self) -> Ruled<'_> {
+        let terms = match (&self.errand, &self.handoff) {
             (Some(errand), _) => errand.terms,
             (None, Some(handoff)) => handoff.decision.terms,
             (None, None) => Terms::default(),
         };
-        let terms = self.terms.unwrap_or(known);
         self.cause().map_or(Ruled { rules: None, terms }, |(plan, _, route)| plan.ruled(route, terms))
     }
 }

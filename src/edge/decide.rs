@@ -6,7 +6,7 @@ use crate::cache::policy::{self, RequestDirectives};
 use crate::http::fields::Fields;
 use crate::http::request::{Framing, RequestView};
 use crate::plan::{Plan, Ruled};
-use crate::route::Subject;
+use crate::route::{Subject, hides_dot_segments};
 use crate::setup;
 use crate::verdict::{Action, Answer, BypassWhy, CacheUse, Decision, Key, Refused, Terms};
 
@@ -17,6 +17,9 @@ pub fn decide(plan: &Plan, recipe: &Recipe, view: &RequestView<'_>) -> Decision 
     let Some(setup) = plan.routes.get(route).map(|route| &*route.setup) else {
         return answer(route, 404, None, BypassWhy::Off);
     };
+    if hides_dot_segments(view.path) {
+        return answer(route, 400, Some(Refused::BadRequest), BypassWhy::Off);
+    }
     if too_large(plan, view) {
         return answer(route, 413, Some(Refused::BodyTooLarge), BypassWhy::Body);
     }

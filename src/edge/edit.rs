@@ -113,16 +113,14 @@ impl<'r> Stored<'r> {
         }
     }
 
-    /// Whether a field of the response is left out.
-    pub fn drops(&self, name: &str) -> bool {
-        (self.strip_set_cookie && name.eq_ignore_ascii_case("set-cookie"))
-            || self.edits.is_some_and(|edits| edits.removes(name))
+    /// Whether a field of the response is not stored at all.
+    pub fn strips(&self, name: &str) -> bool {
+        self.strip_set_cookie && name.eq_ignore_ascii_case("set-cookie")
     }
 
-    /// Whether a field that is left out is kept for the next time rules are asked about the response.
-    pub fn hides(&self, name: &str) -> bool {
-        let removed = |edits: &&Edits| edits.remove.iter().any(|other| name.eq_ignore_ascii_case(other));
-        !name.eq_ignore_ascii_case("set-cookie") && self.edits.as_ref().is_some_and(removed)
+    /// Whether a field of the response gives way to what a rule says.
+    pub fn replaces(&self, name: &str) -> bool {
+        self.edits.is_some_and(|edits| edits.removes(name))
     }
 
     /// Changes a response that is not stored, where nothing is said to browsers.

@@ -151,10 +151,10 @@ pub fn ask(errand: &Errand, request: &mut RequestHeader) -> Result<()> {
     // It has no body to be asked for.
     request.remove_header("expect");
     let Some(stale) = &errand.fill().stale else { return Ok(()) };
-    if let Some(tag) = stale.head.first("etag") {
+    if let Some(tag) = stale.head.first_received("etag") {
         request.insert_header("If-None-Match", tag)?;
     }
-    if let Some(modified) = stale.head.first("last-modified") {
+    if let Some(modified) = stale.head.first_received("last-modified") {
         request.insert_header("If-Modified-Since", modified)?;
     }
     Ok(())

@@ -56,16 +56,16 @@ pub fn forget(cache: &Cache, plan: &Plan, target: &Target<'_>, now: u64) -> usiz
     let mut keys: Vec<Key> = vec![key(None)];
     let view = target.view();
     let subject = Subject::of(&view);
+    let mut extras = false;
     // What a rule wants to know beside the URL (a header, a client) nobody can say here: it counts as if it held.
     for rules in rule_sets(plan) {
-        for query in rules.possible(&subject).filter_map(|rule| rules.query_of(rule)) {
-            let key = key(Some(query));
-            if !keys.contains(&key) {
-                keys.push(key);
-            }
+        for rule in rules.possible(&subject) {
+            extras |= rules.has_extras(rule);
+            let key = rules.query_of(rule).map(|query| key(Some(query)));
+            keys.extend(key.filter(|key| !keys.contains(key)));
         }
     }
-    cache.purge_url(&keys, plan.keys_have_extras, now)
+    cache.purge_url(&keys, extras, now)
 }
 
 /// Every set of rules once, however many routes share it.

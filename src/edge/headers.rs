@@ -4,7 +4,7 @@ use super::arrival::Arrival;
 use super::ctx::Ctx;
 use super::edit::{Edit, Stored};
 use super::{labels, view};
-use crate::cache::object::StoredHead;
+use crate::cache::object::{self, StoredHead};
 use crate::http::fields::Fields;
 use crate::http::request::{Protocol, RequestView};
 use crate::http::{accept_encoding, forwarded, hop_by_hop};
@@ -35,9 +35,16 @@ pub fn to_origin(
         request.headers.get(name).filter(|_| arrival.trusted).map(|value| value.as_bytes().to_vec())
     };
     let (scheme, host) = (arrival.scheme.as_str(), authority(view));
-    // CGI and its heirs cannot tell these from ours (nginx drops them too).
-    for name in IMITATIONS {
-        request.remove_header(name);
+    // CGI and its heirs cannot tell `X_Device` from `X-Device`, which a key or Vary may name (nginx drops them too).
+    let odd: Vec<http::HeaderName> =
+        request.headers.keys().filter(|name| name.as_str().contains('_')).cloned().collect();
+    for name in odd {
+        request.remove_header(&name);
+    }
+    if !arrival.trusted {
+        for name in OF_PROXIES {
+            request.remove_header(name);
+        }
     }
     if host.is_empty() {
         // HTTP/1.0 without a Host: HTTP/1.1, which the origin is spoken to in, needs one.
@@ -73,14 +80,20 @@ fn forwarded_for(request: &RequestHeader, arrival: &Arrival) -> Option<Vec<u8>> 
     (arrival.trusted && !lines.is_empty()).then(|| lines.join(&b", "[..]))
 }
 
-/// Fields that some origins read as those that we write.
-const IMITATIONS: [&str; 6] = [
-    "x_forwarded_for",
-    "x_forwarded_proto",
-    "x_forwarded_host",
-    "x_real_ip",
-    "x_request_id",
-    "x_forwarded_port",
+/// Fields by which a proxy tells an application what was asked. From anybody else they are a way to have one page made
+/// and stored under the key of another: no key has them.
+const OF_PROXIES: [&str; 11] = [
+    "x-forwarded-port",
+    "x-forwarded-scheme",
+    "x-forwarded-ssl",
+    "x-forwarded-prefix",
+    "x-forwarded-server",
+    "x-forwarded-path",
+    "x-original-url",
+    "x-original-host",
+    "x-rewrite-url",
+    "x-http-method-override",
+    "x-host",
 ];
 
 /// Host in lower case, with the port if it is not the scheme's own.
@@ -163,10 +176,12 @@ pub fn from_store(
     outcome: &Outcome,
     origin: Option<u16>,
     arrival: &Arrival,
+    shows_age: bool,
 ) -> Result<()> {
     let age = outcome.age.unwrap_or(0);
     response.insert_header("Age", http::HeaderValue::from(age))?;
-    if let Some(max_age) = head.max_age(age) {
+    // A browser takes off the age that it is shown.
+    if let Some(max_age) = head.max_age(if shows_age { age } else { 0 }) {
         response.insert_header("Cache-Control", format!("max-age={max_age}"))?;
     }
     what_became(response, outcome, origin, arrival)
@@ -190,42 +205,32 @@ fn what_became(
 /// The fields of a response that are stored, with our Via and, if the origin gave none, the time it was received
 /// (RFC 9110 §6.6.1). Age and Content-Length are told afresh with every answer.
 pub fn stored<'a>(
-    fields: impl Iterator<Item = (&'a str, &'a [u8])>,
+    fields: &[(&'a str, &'a [u8])],
     date: &'a [u8],
     lifetime: Option<&'a str>,
     rules: &'a Stored<'_>,
-) -> Vec<(&'a str, &'a [u8])> {
-    let goes = |name: &str| is_ours(name) || hop_by_hop::never_stored(name) || rules.drops(name);
-    let mut kept: Vec<_> = fields.filter(|(name, _)| !goes(name)).collect();
-    for (name, value) in &rules.additions {
-        // After a 304 it is there already.
-        if !kept.contains(&(*name, value.as_slice())) {
-            kept.push((*name, value.as_slice()));
-        }
-    }
-    if !has(&kept, "date") {
-        kept.push(("Date", date));
+) -> object::Fields<'a> {
+    let storable = |name: &str| !is_ours(name) && !hop_by_hop::never_stored(name) && !rules.strips(name);
+    let fields = fields.iter().copied().filter(|(name, _)| storable(name));
+    let (hidden, kept): (Vec<_>, Vec<_>) = fields.partition(|(name, _)| rules.replaces(name));
+    let mut added: Vec<_> = rules.additions.iter().map(|(name, value)| (*name, value.as_slice())).collect();
+    added.retain(|(name, _)| !is_ours(name));
+    let has = |added: &[_], name| has(&kept, name) || has(added, name);
+    if !has(&added, "date") {
+        added.push(("Date", date));
     }
     // Whoever reads only Expires would count from a Date that a later hop may rewrite; max-age does not depend on it.
     if let Some(max_age) = lifetime
-        && rules.browser.is_none()
-        && !has(&kept, "cache-control")
+        && !has(&added, "cache-control")
     {
-        kept.push(("Cache-Control", max_age.as_bytes()));
+        added.push(("Cache-Control", max_age.as_bytes()));
     }
-    if !has_via(&kept) {
-        kept.push(("Via", VIA.as_bytes()));
-    }
-    kept
+    added.push(("Via", VIA.as_bytes()));
+    object::Fields { kept, added, hidden }
 }
 
 fn has(fields: &[(&str, &[u8])], name: &str) -> bool {
     fields.iter().any(|(n, _)| n.eq_ignore_ascii_case(name))
-}
-
-/// Whether our own Via is there already: after a 304, in what was stored.
-fn has_via(fields: &[(&str, &[u8])]) -> bool {
-    fields.iter().any(|(n, v)| n.eq_ignore_ascii_case("via") && v.ends_with(VIA.as_bytes()))
 }
 
 /// Fields that we write anew with every answer.
@@ -247,6 +252,11 @@ pub fn pass(response: &mut ResponseHeader, request: &RequestHeader, ctx: &Ctx) -
     }
     fit_protocol(response, request);
     Ok(())
+}
+
+/// Whether answers of a route keep their Age field.
+pub fn shows_age(plan: &Plan, route: usize) -> bool {
+    plan.routes.get(route).is_none_or(|route| !route.setup.response_headers.removes("age"))
 }
 
 /// What the route changes in every answer.

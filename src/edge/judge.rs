@@ -102,7 +102,7 @@ impl Case<'_> {
         let today = date::format(self.now);
         let lifetime = (life.source == LifetimeSource::Expires).then(|| format!("max-age={}", life.lifetime));
         let edits = Stored::by(ruled, self.view, self.plan.route_name(self.route), self.status);
-        let kept = headers::stored(self.fields.iter().copied(), &today, lifetime.as_deref(), &edits);
+        let fields = headers::stored(self.fields, &today, lifetime.as_deref(), &edits);
         let times = StoredTimes { received_at, life };
         let own = Kept {
             tags: ruled
@@ -115,9 +115,7 @@ impl Case<'_> {
         };
         // A 204 has no body whatever it says.
         let length = if self.status == 204 { Some(0) } else { self.length };
-        let head = StoredHead::new(self.status, kept.into_iter(), length, times, variant, own);
-        let mut hidden = self.fields.iter().copied().filter(|(name, _)| edits.hides(name)).peekable();
-        Ok(if hidden.peek().is_some() { head.hiding(hidden) } else { head })
+        Ok(StoredHead::of(self.status, fields, length, times, variant, own))
     }
 }
 

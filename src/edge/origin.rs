@@ -153,7 +153,8 @@ pub fn response(edge: &Edge, session: &Session, ctx: &mut Ctx, response: &mut Re
             fetch::first_look(errand, &view, response);
         }
         None => {
-            let terms = judge::terms(&ctx.ruled(), &view, status, Fields::Map(&response.headers));
+            // Another response may have been judged before this one: it has no say in it.
+            let terms = judge::terms(&ctx.decided(), &view, status, Fields::Map(&response.headers));
             passed_by(&edge.state.cache, ctx, &view, response, unix_time().as_secs());
             ctx.terms = Some(terms);
         }

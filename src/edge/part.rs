@@ -54,6 +54,12 @@ pub fn validators(head: &StoredHead) -> Validators<'_> {
     Validators { etag: head.first("etag"), last_modified: head.first("last-modified").and_then(date::parse) }
 }
 
+/// The validators that the origin gave it, whatever a rule has made of them.
+pub fn received_validators(head: &StoredHead) -> Validators<'_> {
+    let last_modified = head.first_received("last-modified").and_then(date::parse);
+    Validators { etag: head.first_received("etag"), last_modified }
+}
+
 fn conditions(fields: Fields<'_>) -> Conditions<'_> {
     Conditions {
         if_match: fields.all("if-match").collect(),

@@ -145,7 +145,14 @@ pub fn header(request: &RequestHeader, ctx: &Ctx, head: &StoredHead, part: &Part
     }
     length_fields(request, &mut header, head, part)?;
     if let Some((plan, arrival, route)) = ctx.cause() {
-        headers::from_store(&mut header, head, &ctx.outcome, ctx.origin.status, arrival)?;
+        headers::from_store(
+            &mut header,
+            head,
+            &ctx.outcome,
+            ctx.origin.status,
+            arrival,
+            headers::shows_age(plan, route),
+        )?;
         headers::of_route(&mut header, request, plan, route, arrival)?;
     }
     Ok(header)

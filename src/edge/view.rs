@@ -23,6 +23,9 @@ pub fn of(request: &RequestHeader, scheme: Scheme, client: IpAddr) -> Result<Req
     let target =
         std::str::from_utf8(request.raw_path()).map_err(|_| bad("the request target is malformed"))?;
     let target = without_authority(target);
+    if !(target.starts_with('/') || (target == "*" && method == "OPTIONS")) {
+        return Err(bad("the request target is malformed"));
+    }
     if target.len() > MAX_TARGET {
         let reason = Refused::TargetTooLong;
         return Err(Refusal { status: 414, reason, detail: "the request target is too long" });

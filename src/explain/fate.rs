@@ -179,7 +179,7 @@ impl Sources<'_> {
             return (format!("cache-control: max-age={max_age}{beside}"), rule);
         }
         let told: Vec<_> =
-            head.fields().filter(|(name, _)| name.eq_ignore_ascii_case("cache-control")).collect();
+            head.shown_fields().filter(|(name, _)| name.eq_ignore_ascii_case("cache-control")).collect();
         let told: Vec<_> =
             told.into_iter().map(|(_, value)| String::from_utf8_lossy(value).into_owned()).collect();
         match told.is_empty() {

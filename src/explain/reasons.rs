@@ -54,7 +54,8 @@ pub const fn not_stored(why: NotStored) -> Told {
         NotStored::NoLifetime => told(
             "Nobody says how long it may be kept, or that time is over; and there is nothing to ask the origin with.",
             "RFC 9111 §3, §4.2",
-            "Have the origin send Cache-Control: max-age, or give it a lifetime: then: { ttl: 10m }",
+            "Have the origin send Cache-Control: max-age, or give it a lifetime: then: { ttl: 10m }; where it says no-cache, \
+             have it send an ETag, or: then: { override: [no_cache] }",
         ),
         NotStored::TooLarge => told(
             "It is larger than an object may be.",

@@ -11,7 +11,7 @@ const BETWEEN_PROXIES: [&str; 3] = ["proxy-authenticate", "proxy-authentication-
 
 /// Fields that frame, route or protect a message. `Connection` must not name a field meant for everyone
 /// (RFC 9110 §7.6.1), and to obey one of these would let a client take away what the origin relies on.
-const END_TO_END: [&str; 12] = [
+const END_TO_END: [&str; 19] = [
     "age",
     "authorization",
     "cache-control",
@@ -20,10 +20,18 @@ const END_TO_END: [&str; 12] = [
     "content-range",
     "content-type",
     "cookie",
+    "forwarded",
     "host",
     "range",
     "set-cookie",
     "vary",
+    // What a proxy before us says of the client must not be taken away by the client.
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "x-request-id",
 ];
 
 /// Whether a field is about this connection only, and never passed on (RFC 9110 §7.6.1).

@@ -270,7 +270,8 @@ fn header(request: &RequestHeader, hit: &Hit, arrival: &Arrival) -> Result<Respo
     if object.head.status != 204 {
         header.insert_header("Content-Length", http::HeaderValue::from(object.body.len()))?;
     }
-    headers::from_store(&mut header, &object.head, &hit.outcome, None, arrival)?;
+    let shows_age = headers::shows_age(&hit.plan, hit.route);
+    headers::from_store(&mut header, &object.head, &hit.outcome, None, arrival, shows_age)?;
     headers::of_route(&mut header, request, &hit.plan, hit.route, arrival)?;
     Ok(header)
 }

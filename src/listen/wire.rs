@@ -61,7 +61,9 @@ fn ours(
     if !removed("age") {
         number(out, b"Age: ", age);
     }
-    if let Some(max_age) = head.max_age(age).filter(|_| !removed("cache-control")) {
+    if let Some(max_age) =
+        head.max_age(if removed("age") { 0 } else { age }).filter(|_| !removed("cache-control"))
+    {
         number(out, b"Cache-Control: max-age=", max_age);
     }
     if !removed("cache-status") {

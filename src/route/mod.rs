@@ -34,7 +34,7 @@ pub use because::{of_field as because_field, of_value as because_value};
 pub use client::parse_net;
 pub use edits::Edits;
 pub use index::Index;
-pub use normal::normal;
+pub use normal::{hides_dot_segments, normal};
 pub use pattern::{Expression, HostPattern, PathPattern, TextPattern};
 pub use rewrite::Rewrite;
 pub use specificity::{HostRank, PathRank, Specificity};

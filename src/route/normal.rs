@@ -63,6 +63,31 @@ pub fn has_dot_segment(path: &str) -> bool {
     path.split('/').any(|segment| matches!(segment, "." | ".."))
 }
 
+/// Whether an origin that takes `%2F` or `%5C` for a slash would see dot segments where patterns see none: the path then
+/// means one thing here and another there.
+pub fn hides_dot_segments(path: &str) -> bool {
+    let bytes = path.as_bytes();
+    let Some(first) = memchr::memchr(b'%', bytes) else { return false };
+    let is_slash = |rest: &[u8]| {
+        matches!(rest, [b'%', b'2', b'f' | b'F', ..]) || matches!(rest, [b'%', b'5', b'c' | b'C', ..])
+    };
+    if !(first..bytes.len()).any(|at| is_slash(&bytes[at..])) {
+        return false;
+    }
+    let mut decoded = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some(letter) = rest.chars().next() {
+        if is_slash(rest.as_bytes()) {
+            decoded.push('/');
+            rest = rest.get(3..).unwrap_or("");
+        } else {
+            decoded.push(if letter == '\\' { '/' } else { letter });
+            rest = rest.get(letter.len_utf8()..).unwrap_or("");
+        }
+    }
+    has_dot_segment(&escape(&decoded))
+}
+
 fn has_no_empty_or_dot_segment(path: &str) -> bool {
     let inner = path.strip_suffix('/').unwrap_or(path);
     path == "/"
@@ -222,6 +247,16 @@ mod tests {
             ("*x", "/*x"),
         ] {
             assert_eq!(normal(path), expected, "{path:?}");
+        }
+    }
+
+    #[test]
+    fn dot_segments_behind_encoded_slashes_are_noticed() {
+        for path in ["/share/%2F..%2Fapi", "/share/..%2fapi", "/a/%2e%2e%5Cb", "/a%2F..", "/a%5c.%5cb"] {
+            assert!(hides_dot_segments(path), "{path}");
+        }
+        for path in ["/a%2Fb", "/a/..b%2Fc", "/a", "/%61%2F...%2Fb", "/a%2", "/é%2Fb", "/a%5Cb"] {
+            assert!(!hides_dot_segments(path), "{path}");
         }
     }
 

@@ -61,7 +61,8 @@ impl Rewrite {
             true => Cow::Owned(normal::resolve(&escaped)),
             false => escaped,
         };
-        match self.rewritten(&tidy) {
+        // Then in the very form in which the route was found, so that no spelling of a path evades its rewrite.
+        match self.rewritten(&tidy).or_else(|| self.rewritten(&normal::normal(path))) {
             Some(rewritten) => Cow::Owned(target(&rewritten)),
             None => Cow::Borrowed(path),
         }

@@ -139,6 +139,10 @@ impl FromStr for Template {
     type Err = String;
 
     fn from_str(written: &str) -> Result<Self, String> {
+        if let Some(control) = written.chars().find(|letter| letter.is_control() && *letter != '\t') {
+            let shown = written.escape_default();
+            return Err(format!("`{shown}` has a `{}`, which would end the line", control.escape_default()));
+        }
         let mut pieces = Vec::new();
         let mut text = String::new();
         let mut rest = written;

@@ -78,7 +78,10 @@ impl Test {
             Self::Cookie(test) => test.check(cookie_values(s, &test.name)),
             Self::Header(test) => test.check(view.fields.all(&test.name)),
             Self::Host(hosts) => hosts.iter().any(|host| host.matches(s.host())),
-            Self::Method(methods) => methods.iter().any(|method| **method == *view.method),
+            // A HEAD is fetched as the GET it stands for, so what is meant for GET is meant for it (nginx's limit_except).
+            Self::Method(methods) => methods
+                .iter()
+                .any(|method| **method == *view.method || (view.method == "HEAD" && &**method == "GET")),
             Self::Path(paths) => paths.iter().any(|path| path.matches(s.path())),
             Self::Query(test) => test.check(parameter_values(s, &test.name)),
             Self::UserAgent(patterns) => {

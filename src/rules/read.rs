@@ -113,9 +113,9 @@ impl RuleSet {
     }
 
     /// Whether a rule puts fields or cookies into keys.
-    pub fn keys_have_extras(&self) -> bool {
+    pub fn has_extras(&self, rule: usize) -> bool {
         let has = |names: &Option<Vec<Box<str>>>| names.as_ref().is_some_and(|names| !names.is_empty());
-        self.rules().iter().any(|rule| has(&rule.then.headers) || has(&rule.then.cookies))
+        self.rule(rule).is_some_and(|rule| has(&rule.then.headers) || has(&rule.then.cookies))
     }
 
     /// The rule that decides a setting, for texts that say where a value comes from.

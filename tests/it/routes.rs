@@ -134,10 +134,36 @@ in_every_mode! {
         let (edge, _files) = edge(mode, &origin, routes).await;
         edge.get("/strip/a?x=1").await.assert_body("GET /a?x=1");
         edge.get("/strip/a?x=1").await.assert_body("GET /a?x=1").assert_cache_status("hit").assert_front();
+        // However the path is spelt that the route takes, it is rewritten.
+        for spelling in ["//strip/b", "/%73trip/b", "/x/../strip/b"] {
+            edge.get(spelling).await.assert_body("GET /b");
+        }
         edge.get("/a?x=1").await.assert_body("GET /a?x=1").assert_cache_status("fwd=uri-miss; stored");
         edge.get("/old/b/c").await.assert_body("GET /new/b/c");
         edge.get("/item/42").await.assert_body("GET /items/42/view");
         edge.get("/item/x").await.assert_body("GET /item/x");
+    }
+
+    async fn a_path_that_means_one_thing_here_and_another_there_is_refused(mode) {
+        let origin = echo().await;
+        let (edge, _files) = edge(mode, &origin, "- { name: share, upstream: app }").await;
+        for path in ["/share/..%2fapi/session", "/share/%2F..%2Fapi", "/a%5C..%5cb"] {
+            edge.get(path).await.assert_status(400).assert_no_field("cache-status");
+        }
+        edge.get("/a%2Fb").await.assert_body("GET /a%2Fb");
+        assert_eq!(origin.seen().len(), 1);
+        edge.assert_refused("bad_request", 3.0).await;
+    }
+
+    async fn what_proxies_tell_applications_is_not_taken_from_clients(mode) {
+        let origin = Origin::start(|seen| {
+            let names = ["x-forwarded-port", "x-forwarded-prefix", "x-original-url", "x-http-method-override"];
+            fresh(names.iter().filter_map(|name| seen.field(name)).collect::<Vec<_>>().join(" "))
+        })
+        .await;
+        let (edge, _files) = edge(mode, &origin, "- { name: site, upstream: app }").await;
+        let ask = get("/a").field("X-Forwarded-Port", "1").field("X-Forwarded-Prefix", "/p");
+        edge.send(ask.field("X-Original-URL", "/admin").field("X-HTTP-Method-Override", "DELETE")).await.assert_body("");
     }
 
     async fn a_trusted_proxy_says_who_the_client_is_and_nobody_else_does(mode) {

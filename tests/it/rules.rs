@@ -213,6 +213,34 @@ rules:
         edge.get("/a").await.assert_cache_status("hit");
     }
 
+    /// A 304 without Cache-Control once left what a rule had written there as if the origin had said it.
+    async fn what_a_rule_puts_in_is_not_the_origins_word_when_a_304_comes(mode) {
+        let origin = Origin::start(|seen| match seen.field("if-none-match") {
+            Some(tag) => reply(304).field("ETag", &tag),
+            None => ok("a").field("Cache-Control", "no-cache").field("ETag", "\"1\"").field("X-Kind", "page"),
+        })
+        .await;
+        let rules = r#"
+rules:
+  - name: page
+    when: { response_header: { x-kind: page } }
+    then:
+      tags: [page]
+      response_headers: { set: { Cache-Control: "max-age=31536000" }, add: { X-Added: "1" }, remove: [X-Kind] }
+"#;
+        let (edge, _files) = edge(mode, &origin, rules).await;
+        for round in 1..=3 {
+            let answer = edge.get("/a").await;
+            answer.assert_body("a").assert_field("cache-control", "max-age=31536000").assert_field("x-added", "1");
+            answer.assert_no_field("x-kind");
+            assert_eq!(origin.requests("/a"), round, "{answer:?}");
+        }
+        // The rule still knows what it was asked about.
+        let lines = edge.logged("/a", 3).await;
+        assert!(lines.iter().all(|line| line["rule"] == "page"), "{lines:?}");
+        edge.admin(&post("/v1/purge", r#"{"tag":"page"}"#)).await.assert_body("{\"purged\":1}\n");
+    }
+
     async fn stale_windows_of_a_rule_hold_where_the_origin_names_none(mode) {
         let origin = Origin::start(|seen| match (seen.path(), seen.index) {
             ("/swr", 0) => ok("old").field("Cache-Control", "max-age=0").field("ETag", "\"1\""),

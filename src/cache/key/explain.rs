@@ -40,7 +40,7 @@ pub fn describe(view: &RequestView<'_>, parts: &Parts<'_>) -> Vec<Part> {
         described.push(named(format!("header {name}"), values.collect(), LINE));
     }
     for name in parts.cookies {
-        let all = cookies(view.fields).filter(|(other, _)| *other == name.as_bytes());
+        let all = cookies(view.fields).filter(|(other, _)| super::may_be(other, name));
         described.push(named(format!("cookie {name}"), all.map(|(_, value)| value).collect(), PAIR));
     }
     described

@@ -84,7 +84,7 @@ fn a_query_of_which_nothing_counts_is_none() {
     // Without a recipe, and with one that changes nothing, `?` alone is what was sent.
     assert_eq!(url(Some(""), &QueryRecipe::default()), key("example.com", 80, "/a", Some("")));
     let sorted = QueryRecipe { pick: Pick::All, sort: true };
-    assert_eq!(url(Some("b=1&a=2&b=0"), &sorted), key("example.com", 80, "/a", Some("a=2&b=0&b=1")));
+    assert_eq!(url(Some("b=1&a=2&b=0"), &sorted), key("example.com", 80, "/a", Some("a=2&b=1&b=0")));
 }
 
 #[test]
