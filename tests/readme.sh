@@ -3,26 +3,30 @@
 #
 #   ```console         `$ ` begins a command (a `\` at its end continues it); the lines after it are its output,
 #                      in which … stands for any part of a line, or alone for any number of lines.
-#                      A command that shows no output must succeed.
+#                      A command that shows no output must succeed. One that ends in <<'EOF' goes on to the line EOF.
 #   ```console skip    is not run; an HTML comment right above it says why.
 #
-# `./foreland demo` is started for the commands after it, on its default ports, and stopped at the end.
+# `./foreland demo` and `./foreland serve` are started for the commands after them, and stopped at the end. Commands run
+# in a folder of their own, which is empty at first.
 # FORELAND_BIN names a binary to use; without it one is built. The last line is `readme: N passed, N failed`.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readme=${1:-README.md}
-ready=http://127.0.0.1:9900/readyz
-ports=(8080 8081 9900)
+ports=(8080 8081 8090 9900 9990)
 binary=${FORELAND_BIN:-}
 
 passed=0
 failed=0
-server=
+servers=()
+commands=()
 work=$(mktemp -d)
+here=$work/here
+mkdir "$here"
 
 cleanup() {
-    if [ -n "$server" ]; then kill -KILL "$server" 2>/dev/null || true; fi
+    local server
+    for server in "${servers[@]}"; do kill -KILL "$server" 2>/dev/null || true; done
     rm -rf "$work"
 }
 trap cleanup EXIT
@@ -107,36 +111,40 @@ CASES
 # Whether something accepts connections on a port of this machine.
 is_taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# Starts the demo and waits, at most half a minute, until it says that it is ready.
+# Starts a server and waits, at most half a minute, until the admin address that it prints says that it is ready.
 start_server() {
-    local port tries
-    for port in "${ports[@]}"; do
-        if is_taken "$port"; then
-            echo "port $port is taken: stop what listens there"
-            return 1
-        fi
-    done
-    (exec "$binary" "$@") >"$work/server" 2>&1 </dev/null &
+    local port tries admin server said=$work/server-${#servers[@]}
+    if [ ${#servers[@]} -eq 0 ]; then
+        for port in "${ports[@]}"; do
+            if is_taken "$port"; then
+                echo "port $port is taken: stop what listens there"
+                return 1
+            fi
+        done
+    fi
+    (cd "$here" && exec "$binary" "$@") >"$said" 2>&1 </dev/null &
     server=$!
+    servers+=("$server")
+    commands+=("foreland $*")
     for ((tries = 0; tries < 300; tries++)); do
-        if curl -sf -o /dev/null --max-time 2 "$ready"; then
-            cat "$work/server"
+        admin=$(grep -m 1 -o 'http://[^ ]*/metrics' "$said" || true)
+        if [ -n "$admin" ] && curl -sf -o /dev/null --max-time 2 "${admin%metrics}readyz"; then
+            cat "$said"
             return
         fi
         kill -0 "$server" 2>/dev/null || break
         sleep 0.1
     done
-    echo "the demo did not become ready at $ready"
-    cat "$work/server"
+    echo "\`foreland $*\` did not become ready"
+    cat "$said"
     return 1
 }
 
+# Stops the server with the number $1.
 stop_server() {
-    local tries status=0
-    [ -n "$server" ] || return 0
+    local server=${servers[$1]} name=${commands[$1]} tries status=0
     if ! kill -TERM "$server" 2>/dev/null; then
-        fail 'the demo ended by itself'
-        server=
+        fail "\`$name\` ended by itself"
         return
     fi
     # It has half a minute to finish what it serves.
@@ -145,23 +153,33 @@ stop_server() {
         sleep 0.1
     done
     if kill -0 "$server" 2>/dev/null; then
-        fail 'the demo does not stop within 40 s of SIGTERM'
+        fail "\`$name\` does not stop within 40 s of SIGTERM"
         return
     fi
     wait "$server" || status=$?
-    server=
-    if [ "$status" -eq 0 ]; then pass 'the demo stops on SIGTERM'; else fail "the demo stops with status $status"; fi
+    if [ "$status" -eq 0 ]; then
+        pass "\`$name\` stops on SIGTERM"
+    else
+        fail "\`$name\` stops with status $status"
+    fi
+}
+
+# The last one that was started first: it may need the others.
+stop_servers() {
+    local i
+    for ((i = ${#servers[@]} - 1; i >= 0; i--)); do stop_server "$i"; done
+    servers=()
 }
 
 # Runs the command $1, whose output README.md shows in the file $2, and says what is wrong with it.
 run_command() {
     local command=$1 wanted=$2 got=$work/got status=0
-    if [[ $command == './foreland demo'* && -z $server ]]; then
+    if [[ $command == './foreland demo'* || $command == './foreland serve'* ]]; then
         local arguments
         read -ra arguments <<<"${command#./foreland }"
         start_server "${arguments[@]}" >"$got" 2>&1 || { indent <"$got"; return 1; }
     else
-        timeout 60 bash -c "${command//.\/foreland/$binary}" >"$got" 2>&1 </dev/null || status=$?
+        (cd "$here" && timeout 60 bash -c "${command//.\/foreland/$binary}") >"$got" 2>&1 </dev/null || status=$?
     fi
     if [ "$status" -eq 124 ]; then
         echo "\`$command\` did not end within 60 s" | indent
@@ -192,6 +210,13 @@ run_block() {
                 i=$((i + 1))
                 command=${command%\\}${lines[i]#'> '}
             done
+            if [[ $command == *"<<'EOF'" ]]; then
+                until [[ ${lines[i]} == EOF ]]; do
+                    [ "$i" -lt "$last" ] || { echo "this has no line EOF: $command" | indent; return 1; }
+                    i=$((i + 1))
+                    command+=$'\n'${lines[i]}
+                done
+            fi
         elif [ -z "$command" ]; then
             echo "a console block begins with \`\$ \`, not with: $line" | indent
             return 1
@@ -252,7 +277,7 @@ elif [ ! -f "$readme" ]; then
 else
     mapfile -t lines <"$readme"
     run_readme
-    stop_server
+    stop_servers
 fi
 printf 'readme: %s passed, %s failed\n' "$passed" "$failed"
 [ "$failed" -eq 0 ]
