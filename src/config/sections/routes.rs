@@ -17,8 +17,9 @@ pub static ROUTE: Section = Section {
     name: "route",
     doc: "Which requests, and what becomes of them. Of the routes that match, the most specific takes a request, wherever \
           it stands in the file: first the host counts (a name before a longer wildcard before a shorter one before any), \
-          then the path (exact before a longer beginning before a pattern before a regular expression before any), then \
-          the number of conditions, then the order of the file. A request that no route takes is answered with 404.",
+          then the path (exact before a regular expression before a pattern before a longer beginning before a shorter \
+          one before any), then the number of conditions, then the order of the file. A request that no route takes is \
+          answered with 404.",
     fields: &[
         Field {
             name: "name",

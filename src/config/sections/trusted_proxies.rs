@@ -11,7 +11,7 @@ pub const FIELD: Field = Field {
     kind: Kind::OneOrMany(&Kind::Text("an address such as 10.1.2.3 or a network such as 10.0.0.0/8")),
     need: Need::Default("[]"),
     doc: "Proxies and load balancers in front of Foreland. What they say in `X-Forwarded-For`, `X-Forwarded-Proto` and \
-          `X-Request-Id` is believed, and only they see the key and the rule in `Cache-Status`. None by default: anybody \
+          `X-Request-Id` is believed, and only they see in `Cache-Status` which rule it was. None by default: anybody \
           could write those fields.",
     example: "[10.0.0.0/8, \"2001:db8::/32\"]",
 };
