@@ -1,7 +1,7 @@
 //! Every value in force, in the words of the file: what a reload compares.
 
 use super::sections::{ADMIN, LISTENER, ROUTE, TOP, UPSTREAM};
-use super::{Kind, Node, Section, Value, flatten};
+use super::{Files, Kind, Node, Section, Value, flatten};
 use crate::setup::Setup;
 
 /// One value in force.
@@ -48,6 +48,14 @@ pub fn section(subject: &str, table: &'static Section, node: &Node) -> Vec<Effec
     // An empty section says as much as none.
     let values = flatten(table, node).into_iter().filter(|(_, value)| value != "{}");
     values.map(|(path, value)| one(subject, &key(&path), &value)).collect()
+}
+
+/// The same without what came from `${file:…}`: a name or an address may.
+pub fn hidden(values: Vec<Effective>, files: &Files) -> Vec<Effective> {
+    let hide = |text: String| files.hide(&text).into_owned();
+    let one =
+        |Effective { subject, key, value }| Effective { subject: hide(subject), key, value: hide(value) };
+    values.into_iter().map(one).collect()
 }
 
 /// Marks what must not be shown, however it is written: the operator's token.

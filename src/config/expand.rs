@@ -118,6 +118,7 @@ impl Expander<'_> {
                 text.pop();
             }
         }
+        self.files.keep_secret(&text);
         Ok(text)
     }
 

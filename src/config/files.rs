@@ -1,10 +1,12 @@
 //! The configuration files that were read: their names, their texts, and where a line begins.
 
+use std::borrow::Cow;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::env::Env;
 use super::report::Report;
+use super::secrets::Secrets;
 use super::span::Span;
 
 /// A configuration file may be this long; a rule file of 10,000 rules is about 700 KiB.
@@ -17,6 +19,7 @@ pub struct Files {
     env: Arc<dyn Env>,
     files: Vec<File>,
     read_besides: Vec<PathBuf>,
+    secrets: Secrets,
 }
 
 /// One file.
@@ -34,7 +37,7 @@ pub struct File {
 impl Files {
     /// No files yet; those to come are read from `env`.
     pub fn new(env: Arc<dyn Env>) -> Self {
-        Self { env, files: Vec::new(), read_besides: Vec::new() }
+        Self { env, files: Vec::new(), read_besides: Vec::new(), secrets: Secrets::default() }
     }
 
     /// Adds a text that is no file, such as one compiled in. Relative paths in it are relative to the working directory.
@@ -52,7 +55,7 @@ impl Files {
         if let Some(index) = self.find(path) {
             return Some(index);
         }
-        let name = clean(path).display().to_string();
+        let name = self.hide(&clean(path).display().to_string()).into_owned();
         let text = match self.read_text(path, MAX_FILE, "1 MiB") {
             Ok(text) => text,
             Err(why) => {
@@ -121,6 +124,17 @@ impl Files {
             self.read_besides.push(path.to_owned());
         }
         self.read_text(path, limit, shown)
+    }
+
+    /// Remembers the text of a secret, for [`hide`](Files::hide).
+    pub(super) fn keep_secret(&mut self, text: &str) {
+        self.secrets.add(text);
+    }
+
+    /// A text that is to be shown, with `…` for whatever came from `${file:…}`. Nothing of these files may be told
+    /// without it, save for the lines of the files themselves.
+    pub fn hide<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.secrets.hide(text)
     }
 
     fn read_text(&self, path: &Path, limit: usize, shown: &str) -> Result<String, String> {

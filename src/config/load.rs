@@ -86,7 +86,7 @@ impl Loaded {
             files,
             warnings: report.diagnostics().into_iter().map(|warning| line(warning, &sources)).collect(),
             summary: format!("{}: {}", path.display(), counted(setup, rules.count())),
-            effective: effective::of(&root, setup, &rules.effective),
+            effective: effective::hidden(effective::of(&root, setup, &rules.effective), &sources),
             cases: rules.cases,
             root,
             report,
@@ -152,9 +152,10 @@ fn line(diagnostic: &Diagnostic, sources: &Files) -> String {
         let (line, column) = sources.line_col(span);
         format!("{}:{line}:{column}: ", sources.get(span.file).map_or("", |file| &file.name))
     });
-    let hint = diagnostic.label.as_ref().map(|label| format!(" ({label})"));
+    let hint = diagnostic.label.as_ref().map(|label| format!(" ({})", sources.hide(label)));
     let word = if diagnostic.severity == Severity::Error { "error: " } else { "" };
-    format!("{}{word}{}{}", place.unwrap_or_default(), diagnostic.message, hint.unwrap_or_default())
+    let message = sources.hide(&diagnostic.message);
+    format!("{}{word}{message}{}", place.unwrap_or_default(), hint.unwrap_or_default())
 }
 
 /// `2 listeners, 3 upstreams (7 servers), 6 routes, 4 rules`.

@@ -1,6 +1,6 @@
 //! Configuration: from files that people write to a `Setup` in which nothing is wrong.
 //!
-//! - **reading**: `files`, `env`, `syntax`, `yaml`, `tree`, `expand`, `include`, `source` make a tree in which every
+//! - **reading**: `files`, `env`, `syntax`, `yaml`, `tree`, `expand`, `secrets`, `include`, `source` make a tree in which every
 //!   value knows its place;
 //! - **tables**: `table` says which keys there are; `validate`, `fields`, `value`, `units`, `suggest` read by it, and
 //!   `dump`, `reference`, `schema`, `problems` write from it;
@@ -33,6 +33,7 @@ mod render;
 mod report;
 pub mod rules;
 mod schema;
+mod secrets;
 mod sections;
 mod source;
 mod span;

@@ -49,16 +49,16 @@ impl Page<'_> {
             Severity::Warning => Paint::Warning,
         };
         let word = self.paint(paint, diagnostic.severity.word());
-        let message = self.paint(Paint::Message, &format!(": {}", printable(&diagnostic.message)));
+        let message = self.paint(Paint::Message, &format!(": {}", self.said(&diagnostic.message)));
         let mut out = format!("{word}{message}\n");
         let label = diagnostic.label.as_deref().unwrap_or("");
         match diagnostic.span {
             Some(span) => self.place(&mut out, span, label, paint),
             None if label.is_empty() => {}
-            None => out.push_str(&format!("{} {}\n", self.frame("="), printable(label))),
+            None => out.push_str(&format!("{} {}\n", self.frame("="), self.said(label))),
         }
         if let Some((span, what)) = &diagnostic.other {
-            out.push_str(&format!("{}: {}\n", self.paint(Paint::Frame, "note"), printable(what)));
+            out.push_str(&format!("{}: {}\n", self.paint(Paint::Frame, "note"), self.said(what)));
             self.place(&mut out, *span, "", Paint::Frame);
         }
         out
@@ -71,7 +71,7 @@ impl Page<'_> {
         let _ = writeln!(out, "{arrow} {}:{line}:{column}", printable(&file.name));
         let (source, before, carets) = excerpt(file, line, span);
         let number = self.paint(Paint::Frame, &format!("{line:>width$} |", width = self.gutter));
-        let marks = self.paint(paint, format!("{} {}", "^".repeat(carets), printable(label)).trim_end());
+        let marks = self.paint(paint, format!("{} {}", "^".repeat(carets), self.said(label)).trim_end());
         let _ = writeln!(out, "{}", self.frame("|"));
         let _ = writeln!(out, "{}", format!("{number} {source}").trim_end());
         let _ = writeln!(out, "{} {}{marks}", self.frame("|"), " ".repeat(before));
@@ -79,6 +79,11 @@ impl Page<'_> {
 
     fn frame(&self, sign: &str) -> String {
         self.paint(Paint::Frame, &format!("{} {sign}", " ".repeat(self.gutter)))
+    }
+
+    /// A message as it is shown: without secrets, on one line.
+    fn said(&self, text: &str) -> String {
+        printable(&self.files.hide(text))
     }
 
     fn paint(&self, paint: Paint, text: &str) -> String {
@@ -159,15 +164,15 @@ fn is_unseen(c: char) -> bool {
 fn object(diagnostic: &Diagnostic, files: &Files) -> Json {
     let mut object = json!({
         "severity": diagnostic.severity.word(),
-        "message": diagnostic.message,
-        "help": diagnostic.label,
+        "message": files.hide(&diagnostic.message),
+        "help": diagnostic.label.as_deref().map(|label| files.hide(label)),
     });
     if let (Some(span), Some(fields)) = (diagnostic.span, object.as_object_mut()) {
         fields.extend(position(span, files));
     }
     if let (Some((span, what)), Some(fields)) = (&diagnostic.other, object.as_object_mut()) {
         let mut related = position(*span, files);
-        related.insert("message".to_owned(), json!(what));
+        related.insert("message".to_owned(), json!(files.hide(what)));
         fields.insert("related".to_owned(), Json::Object(related));
     }
     object

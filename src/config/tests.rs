@@ -4,6 +4,7 @@ mod defaults;
 mod golden;
 mod in_force;
 mod manual;
+mod secrets;
 mod setup;
 mod twelve;
 
