@@ -49,8 +49,12 @@ impl FromStr for ServerAddress {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
+        // First of all, since every other message repeats a part of the text.
+        if text.contains('@') {
+            return Err(AddressError::UserInfo);
+        }
         let (tls, authority) = split_scheme(text)?;
-        refuse_more_than_authority(authority)?;
+        refuse_more_than_authority(text, authority)?;
         let (host, port) = split_port(authority)?;
         Ok(Self { host: parse_host(host)?, port: port.unwrap_or(if tls { 443 } else { 80 }), tls })
     }
@@ -88,13 +92,15 @@ fn split_scheme(text: &str) -> Result<(bool, &str), AddressError> {
     }
 }
 
-fn refuse_more_than_authority(authority: &str) -> Result<(), AddressError> {
-    if let Some((bare, _)) = authority.split_once(['/', '?', '#']) {
-        return Err(AddressError::Path(bare.to_owned()));
-    }
-    match authority.contains('@') {
-        true => Err(AddressError::UserInfo),
-        false => Ok(()),
+/// `text` is the whole with its scheme: without it, what to write instead would be another server.
+fn refuse_more_than_authority(text: &str, authority: &str) -> Result<(), AddressError> {
+    match authority.split_once(['/', '?', '#']) {
+        None => Ok(()),
+        Some(("", _)) => Err(AddressError::Host(authority.to_owned())),
+        Some((_, more)) => {
+            let bare = text.get(..text.len() - more.len() - 1).unwrap_or(authority);
+            Err(AddressError::Path(bare.to_owned()))
+        }
     }
 }
 
@@ -171,10 +177,18 @@ mod tests {
     fn what_is_not_a_server_is_refused_with_a_reason() {
         use AddressError as E;
         for (text, error) in [
-            ("http://app:80/", E::Path("app:80".into())),
+            ("http://app:80/", E::Path("http://app:80".into())),
+            ("HTTPS://app/api#x", E::Path("HTTPS://app".into())),
+            ("https://app?x", E::Path("https://app".into())),
             ("app/api?x", E::Path("app".into())),
+            ("/api", E::Host("/api".into())),
+            ("https:///api", E::Host("/api".into())),
             ("ftp://app", E::Scheme("ftp".into())),
             ("http://user:pw@app", E::UserInfo),
+            ("https://user:pw@app/api", E::UserInfo),
+            ("https://user:p/w@app", E::UserInfo),
+            ("ftp://user:pw@app", E::UserInfo),
+            ("user:pw@[::1", E::UserInfo),
             ("app:0", E::Port("0".into())),
             ("app:65536", E::Port("65536".into())),
             ("app:+80", E::Port("+80".into())),
