@@ -16,7 +16,10 @@ const SIZES: &[(&str, u64)] =
 /// A clock that adds this to now must not overflow, so a duration ends somewhere: at 100 years.
 const LONGEST: u64 = 36_500 * 86_400_000;
 
-/// Reads `30s`, `250ms`, `1h30m`, `0`. An error says what is wrong: "`30 parsecs` has an unknown unit".
+/// Reads `30s`, `250ms`, `1h30m`, `1h 30m`, `0`. An error says what is wrong: "`30 parsecs` has an unknown unit".
+///
+/// Spaces may stand between the parts, as they do where durations are printed, but not within one: `30 s` has one way
+/// to be written, not two.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
@@ -27,14 +30,15 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let mut rest = text;
     loop {
         let (number, unit, after) = split(rest).map_err(|why| format!("`{shown}` {why}"))?;
-        if unit.is_empty() {
-            return Err(format!("`{shown}` has no unit; {} seconds are `{number}s`", number));
+        let name = unit.trim_matches(' ');
+        if name.is_empty() {
+            return Err(no_unit(&shown, text, number, after.is_empty()));
         }
-        let Some(at) = TIMES.iter().position(|(name, _)| *name == unit.trim_start()) else {
-            return Err(unknown_time(&shown, number, unit.trim()));
+        let Some(at) = TIMES.iter().position(|(known, _)| *known == name) else {
+            return Err(unknown_time(&shown, text, name));
         };
-        if unit.starts_with(' ') {
-            return Err(format!("`{shown}` has a space; write `{number}{}`", unit.trim_start()));
+        if unit.starts_with(' ') || (after.is_empty() && unit.ends_with(' ')) {
+            return Err(format!("`{shown}` has a space{}", instead(text)));
         }
         if least != usize::MAX && at <= least {
             return Err(format!("`{shown}` must name each unit once, the longest first"));
@@ -60,15 +64,17 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     }
     let shown = shorten(text);
     let (number, unit, after) = split(text).map_err(|why| format!("`{shown}` {why}"))?;
-    if unit.is_empty() {
+    let name = unit.trim();
+    if !after.is_empty() {
+        return Err(format!("`{shown}` is more than one number and its unit"));
+    }
+    if name.is_empty() {
         return Err(format!("`{shown}` has no unit; {number} bytes are `{number}B`"));
     }
-    let name = unit.trim();
-    let known = SIZES.iter().find(|(known, _)| *known == name);
-    let (Some((_, factor)), true) = (known, after.is_empty()) else {
+    let Some((_, factor)) = SIZES.iter().find(|(known, _)| *known == name) else {
         return Err(unknown_size(&shown, number, name));
     };
-    if unit.starts_with(' ') {
+    if unit != name {
         return Err(format!("`{shown}` has a space; write `{number}{name}`"));
     }
     let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(*factor));
@@ -132,21 +138,52 @@ fn split(text: &str) -> Result<(&str, &str, &str), &'static str> {
     Ok((number, unit, after))
 }
 
-fn unknown_time(shown: &str, number: &str, unit: &str) -> String {
-    let meant = match unit.to_ascii_lowercase().as_str() {
-        "sec" | "secs" | "second" | "seconds" => "s",
-        "min" | "mins" | "minute" | "minutes" => "m",
-        "hour" | "hours" | "hr" | "hrs" => "h",
-        "day" | "days" => "d",
-        "week" | "weeks" => "w",
-        "msec" | "msecs" | "millisecond" | "milliseconds" => "ms",
-        "y" | "year" | "years" => return format!("`{shown}` has an unknown unit; a year is `365d`"),
-        lower => match TIMES.iter().find(|(name, _)| *name == lower) {
-            Some((name, _)) => name,
-            None => return format!("`{shown}` has an unknown unit"),
-        },
-    };
-    format!("`{shown}` has an unknown unit; write `{number}{meant}`")
+/// `30`, or `1h30`: the parts before it are part of what to write.
+fn no_unit(shown: &str, text: &str, number: &str, is_last: bool) -> String {
+    if text == number {
+        return format!("`{shown}` has no unit; {number} seconds are `{number}s`");
+    }
+    let seconds = format!("{}s", text.trim_end());
+    match is_last && parse_duration(&seconds).is_ok() {
+        true => format!("`{shown}` ends without a unit; for seconds write `{seconds}`"),
+        false => format!("`{shown}` has no unit after {number}"),
+    }
+}
+
+fn unknown_time(shown: &str, text: &str, unit: &str) -> String {
+    match unit.to_ascii_lowercase().as_str() {
+        "y" | "year" | "years" => format!("`{shown}` has an unknown unit; a year is `365d`"),
+        _ => format!("`{shown}` has an unknown unit{}", instead(text)),
+    }
+}
+
+/// `; write `1h30m``: the whole duration with the units that are meant, if that makes one.
+fn instead(text: &str) -> String {
+    let mut whole = String::new();
+    let mut rest = text;
+    while let Ok((number, unit, after)) = split(rest) {
+        let Some(unit) = meant_time(unit.trim()) else { return String::new() };
+        whole.push_str(number);
+        whole.push_str(unit);
+        rest = after;
+    }
+    match parse_duration(&whole) {
+        Ok(_) if rest.is_empty() => format!("; write `{whole}`"),
+        _ => String::new(),
+    }
+}
+
+fn meant_time(unit: &str) -> Option<&'static str> {
+    let lower = unit.to_ascii_lowercase();
+    match lower.as_str() {
+        "sec" | "secs" | "second" | "seconds" => Some("s"),
+        "min" | "mins" | "minute" | "minutes" => Some("m"),
+        "hour" | "hours" | "hr" | "hrs" => Some("h"),
+        "day" | "days" => Some("d"),
+        "week" | "weeks" => Some("w"),
+        "msec" | "msecs" | "millisecond" | "milliseconds" => Some("ms"),
+        lower => TIMES.iter().find(|(name, _)| *name == lower).map(|(name, _)| *name),
+    }
 }
 
 fn unknown_size(shown: &str, number: &str, unit: &str) -> String {
@@ -187,6 +224,8 @@ mod tests {
             ("2w", Ok(1_209_600_000)),
             ("1h30m", Ok(5_400_000)),
             ("1m500ms", Ok(60_500)),
+            ("1h 30m", Ok(5_400_000)),
+            ("1d  2h 3m4s", Ok(93_784_000)),
             ("36500d", Ok(LONGEST)),
             ("36501d", Err("`36501d` is longer than 100 years")),
             ("99999999999999999999s", Err("`99999999999999999999s` is longer than 100 years")),
@@ -196,7 +235,18 @@ mod tests {
             ("1y", Err("`1y` has an unknown unit; a year is `365d`")),
             ("30 s", Err("`30 s` has a space; write `30s`")),
             ("30", Err("`30` has no unit; 30 seconds are `30s`")),
-            ("1h30", Err("`1h30` has no unit; 30 seconds are `30s`")),
+            ("1h30", Err("`1h30` ends without a unit; for seconds write `1h30s`")),
+            ("1h 30", Err("`1h 30` ends without a unit; for seconds write `1h 30s`")),
+            ("1s30", Err("`1s30` has no unit after 30")),
+            ("1 2h", Err("`1 2h` has no unit after 1")),
+            ("1h\t30m", Err("`1h\t30m` has an unknown unit; write `1h30m`")),
+            ("1 h 30 m", Err("`1 h 30 m` has a space; write `1h30m`")),
+            ("1h 30 m", Err("`1h 30 m` has a space; write `1h30m`")),
+            ("1h30m ", Err("`1h30m ` has a space; write `1h30m`")),
+            ("1H 30min", Err("`1H 30min` has an unknown unit; write `1h30m`")),
+            ("1 hour 30 parsecs", Err("`1 hour 30 parsecs` has an unknown unit")),
+            ("1 min 1 hour", Err("`1 min 1 hour` has an unknown unit")),
+            ("1h, 30m", Err("`1h, 30m` has an unknown unit")),
             ("1.5h", Err("`1.5h` is not a whole number; use a smaller unit")),
             ("-1s", Err("`-1s` is negative")),
             ("30m1h", Err("`30m1h` must name each unit once, the longest first")),
@@ -227,7 +277,9 @@ mod tests {
             ("10mib", Err("`10mib` has an unknown unit; write `10MiB`")),
             ("10k", Err("`10k` has an unknown unit; write `10KiB`")),
             ("10 MiB", Err("`10 MiB` has a space; write `10MiB`")),
-            ("1GiB5MiB", Err("`1GiB5MiB` has an unknown unit; write `1GiB`")),
+            ("1GiB5MiB", Err("`1GiB5MiB` is more than one number and its unit")),
+            ("1 GB 5 MB", Err("`1 GB 5 MB` is more than one number and its unit")),
+            ("10MiB ", Err("`10MiB ` has a space; write `10MiB`")),
             ("10 parsecs", Err("`10 parsecs` has an unknown unit")),
             ("1.5GiB", Err("`1.5GiB` is not a whole number; use a smaller unit")),
             ("99999999TiB", Err("`99999999TiB` is too large")),
