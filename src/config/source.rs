@@ -6,13 +6,16 @@ use std::sync::Arc;
 use super::env::Env;
 use super::expand::expand;
 use super::files::Files;
-use super::include::include;
+use super::include::{INCLUDE, include};
 use super::report::Report;
 use super::span::Span;
-use super::table::Section;
-use super::tree::Node;
+use super::table::{Need, Section};
+use super::tree::{Node, Value};
 use super::validate::validate;
 use super::yaml;
+
+/// The key that only a rule file has.
+const RULES: &str = "rules";
 
 /// A configuration as it is written.
 pub struct Source {
@@ -43,11 +46,32 @@ impl Source {
     fn build(file: Option<u16>, mut files: Files, mut report: Report, top: &'static Section) -> Self {
         let mut root = file.and_then(|file| parse_one(file, &mut files, &mut report));
         if let Some(root) = &mut root {
-            include(root, top, &mut files, &mut report);
-            validate(root, top, &mut report);
+            if is_rule_file(root, top) {
+                refuse_rule_file(root, &files, &mut report);
+            } else {
+                include(root, top, &mut files, &mut report);
+                validate(root, top, &mut report);
+            }
         }
         Self { files, root, report }
     }
+}
+
+/// Whether this is a file of cache rules and nothing else: it has rules, and nothing that a configuration must have.
+fn is_rule_file(root: &Node, top: &Section) -> bool {
+    let needed = top.fields.iter().filter(|field| field.need == Need::Required).map(|field| field.name);
+    let has_any = needed.chain([INCLUDE.name]).any(|name| root.at(name).is_some());
+    top.field(RULES).is_none() && root.at(RULES).is_some() && !has_any
+}
+
+/// Says so instead of all that is missing in such a configuration.
+fn refuse_rule_file(root: &mut Node, files: &Files, report: &mut Report) {
+    let name = files.get(root.span.file).map_or("FILE", |file| file.name.as_str());
+    let key = root.as_map().unwrap_or_default().iter().find(|(key, _)| key.text == RULES);
+    let place = key.map_or(root.span, |(key, _)| key.span);
+    let label = format!("`foreland test {name}` runs its tests; a route names it: `cache: FILE`");
+    report.error_with(place, "this is a file of cache rules, not a configuration", label);
+    root.value = Value::Broken;
 }
 
 /// Reads one more file, such as a file of rules, that `named_at` names.
