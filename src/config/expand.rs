@@ -1,9 +1,9 @@
-//! Puts environment variables and secrets into values: `${NAME}`, `${NAME:-default}`, `${file:/run/secrets/x}`.
+//! Puts environment variables and secrets into values, never into keys: `${NAME}`, `${NAME:-default}`, `${file:/run/secrets/x}`.
 
 use super::files::Files;
 use super::report::Report;
 use super::span::Span;
-use super::tree::{Node, Scalar, Value};
+use super::tree::{Key, Node, Scalar, Value};
 
 /// A secret is a password or a key, not a library.
 const MAX_SECRET: usize = 64 << 10;
@@ -28,7 +28,14 @@ impl Expander<'_> {
     fn node(&mut self, node: &mut Node) {
         match &mut node.value {
             Value::List(items) => items.iter_mut().for_each(|item| self.node(item)),
-            Value::Map(entries) => entries.iter_mut().for_each(|(_, value)| self.node(value)),
+            Value::Map(entries) => {
+                let keys = entries.iter_mut().map(|(key, _)| self.key(key)).collect::<Vec<bool>>();
+                entries.iter_mut().for_each(|(_, value)| self.node(value));
+                // Which key was meant cannot be told, so neither can what is missing or unknown.
+                if keys.contains(&false) {
+                    node.value = Value::Broken;
+                }
+            }
             Value::Scalar(scalar) if scalar.text.contains("${") => match self.scalar(scalar, node.span) {
                 Some((text, secret)) => {
                     scalar.text = text;
@@ -38,6 +45,23 @@ impl Expander<'_> {
             },
             Value::Broken | Value::Null | Value::Scalar(_) => {}
         }
+    }
+
+    /// Keys are what the file is about and stay what they are; only `$${` is written as in a value. Says whether all is
+    /// well.
+    fn key(&mut self, key: &mut Key) -> bool {
+        let plain = key.text.replace("$${", "");
+        if let Some((_, from)) = plain.split_once("${") {
+            let end = from.find('}').map_or(from.len(), |end| end + 1);
+            let placeholder = format!("${{{}", from.get(..end).unwrap_or(from));
+            let place = self.narrow(key.span, &placeholder, &mut 0);
+            let message = format!("`{placeholder}` stands in a key, and only values are expanded");
+            let label = format!("write the name itself; for these very characters write `${placeholder}`");
+            self.report.error_with(place, message, label);
+            return false;
+        }
+        key.text = key.text.replace("$${", "${");
+        true
     }
 
     fn scalar(&mut self, scalar: &Scalar, span: Span) -> Option<(String, bool)> {
@@ -226,6 +250,29 @@ mod tests {
         for (written, expected) in rows {
             assert_eq!(banner(written), Err(vec![expected.to_owned()]), "{written}");
         }
+    }
+
+    #[test]
+    fn keys_are_not_expanded_and_say_so() {
+        let hint = "write the name itself; for these very characters write";
+        let rows = [
+            ("upstreams: { '${NAME}': { servers: [] } }", "2:15 `${NAME}` stands in a key"),
+            ("upstreams: { 'a-${NAME:-b}-c': { servers: [] } }", "2:17 `${NAME:-b}` stands in a key"),
+            ("${file:secret}: 1", "2:1 `${file:secret}` stands in a key"),
+            ("limits: { 'a$${b}${NAME': 1 }", "2:18 `${NAME` stands in a key"),
+        ];
+        for (text, expected) in rows {
+            let source = machine().file("conf/main.yaml", format!("listeners: []\n{text}\n")).load();
+            let found = found(&source);
+            assert_eq!(found.len(), 1, "{found:?}");
+            let placeholder = expected.split('`').nth(1).unwrap();
+            assert_eq!(
+                found[0],
+                format!("{expected}, and only values are expanded [{hint} `${placeholder}`]")
+            );
+        }
+        let (node, _, report) = tree("'$${a}': 1\n");
+        assert!(report.is_empty() && node.unwrap().at("${a}").is_some());
     }
 
     #[test]

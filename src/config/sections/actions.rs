@@ -3,7 +3,7 @@
 use super::answers;
 use super::bench::Bench;
 use crate::config::quantity::lists_nothing;
-use crate::config::{Diagnostic, Fields, Severity, did_you_mean};
+use crate::config::{Diagnostic, Fields, Node, Severity, did_you_mean};
 use crate::rules::RuleSet;
 use crate::setup::Action;
 use std::sync::Arc;
@@ -59,6 +59,9 @@ pub fn rules(route: &Fields<'_>, bench: &mut Bench<'_>) -> Option<Option<Arc<Rul
 
 fn upstream(number: usize, route: &Fields<'_>, top: &Fields<'_>, bench: &mut Bench<'_>) -> Option<Action> {
     let name = route.text("upstream", bench.report)?;
+    if top.maybe("upstreams").is_some_and(Node::is_broken) {
+        return None; // Which are defined cannot be told.
+    }
     let defined: Vec<&str> =
         top.map("upstreams", bench.report).iter().map(|(key, _)| key.text.as_str()).collect();
     if defined.contains(&name) {
