@@ -24,6 +24,9 @@ pub fn explain(error: &ScanError, text: &str) -> Problem {
     match error.kind() {
         ErrorKind::UnknownAnchor => alias(text, word),
         ErrorKind::MissingAnchorOrAliasName => star(text, at),
+        ErrorKind::UnexpectedCharacter { character } if is_unprintable(*character) => {
+            unprintable(text, at, *character)
+        }
         ErrorKind::UnexpectedCharacter { character: '`' } => {
             quote(text, word, "an unquoted value cannot begin with a backtick".to_owned())
         }
@@ -81,6 +84,23 @@ fn star(text: &str, at: usize) -> Problem {
     let range = word_at(text, at);
     let sign = text.get(range.clone()).and_then(|word| word.chars().next()).unwrap_or('*');
     quote(text, range, format!("an unquoted value cannot begin with `{sign}`"))
+}
+
+/// Characters that no YAML file may have, wherever they stand: YAML 1.2 §5.1.
+fn is_unprintable(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}')
+}
+
+fn unprintable(text: &str, at: usize, character: char) -> Problem {
+    // The parser names the beginning of an unquoted value, not the character in it.
+    let start = text.get(at..).and_then(|rest| rest.find(character)).map_or(at, |column| at + column);
+    let code = u32::from(character);
+    let escape = if code < 0x100 { format!("\\x{code:02x}") } else { format!("\\u{code:04x}") };
+    problem(
+        start..start + character.len_utf8(),
+        format!("the character U+{code:04X} cannot stand in a file"),
+        Some(&format!("remove it; between double quotes it is written `{escape}`")),
+    )
 }
 
 fn tab(text: &str, at: usize) -> Problem {
@@ -211,6 +231,8 @@ mod tests {
         found(&Source { files, root, report })
     }
 
+    const NUL: &str = "1:6 the character U+0000 cannot stand in a file [remove it; between double quotes it is written `\\x00`]";
+
     #[test]
     fn every_mistake_says_where_it_is_and_what_to_write() {
         let rows = [
@@ -232,6 +254,25 @@ mod tests {
             ("a: [@x]", r#"1:5 an unquoted value cannot begin with `@` [quote it: "@x"]"#),
             ("a: %x", r#"1:4 an unquoted value cannot begin with `%` [quote it: "%x"]"#),
             ("a: `x`", r#"1:4 an unquoted value cannot begin with a backtick [quote it: "`x`"]"#),
+            ("a: \"x\0y\"", NUL),
+            ("a: 'x\0y'", NUL),
+            ("a:  x\0y", NUL),
+            (
+                "a: |\n  x\0y",
+                "2:4 the character U+0000 cannot stand in a file [remove it; between double quotes it is written `\\x00`]",
+            ),
+            (
+                "#xxxx\0y\na: 1",
+                "1:6 the character U+0000 cannot stand in a file [remove it; between double quotes it is written `\\x00`]",
+            ),
+            (
+                "a: x\u{7f}",
+                "1:5 the character U+007F cannot stand in a file [remove it; between double quotes it is written `\\x7f`]",
+            ),
+            (
+                "a: x\u{ffff}",
+                "1:5 the character U+FFFF cannot stand in a file [remove it; between double quotes it is written `\\uffff`]",
+            ),
             ("a: b: c # d", r#"1:4 an unquoted value cannot contain `: ` [quote it: "b: c"]"#),
             ("a: 1\n b: 2", "2:2 this key is indented wrongly [indent it like the keys it belongs to]"),
             ("a:\n\tb: 1", "2:1 YAML cannot be indented with tabs [use spaces]"),
