@@ -4,6 +4,7 @@ use crate::config::quantity::lists_nothing;
 use crate::config::{Diagnostic, Field, Fields, Kind, Need, Report, Section, Severity, Span};
 use crate::net::ListenAddress;
 use crate::setup::Listener;
+use std::net::IpAddr;
 
 /// An address that clients connect to.
 pub static LISTENER: Section = Section {
@@ -14,8 +15,9 @@ pub static LISTENER: Section = Section {
             name: "bind",
             kind: Kind::Text("an address to listen on such as :8080 or 127.0.0.1:8080"),
             need: Need::Required,
-            doc: "The address and port. `:8080` is every address of this machine, IPv4 and IPv6; `127.0.0.1:8080` only \
-                  this machine reaches. Port 0 takes one that is free. No address may be listed twice.",
+            doc: "The address and port. `:8080` is every address of this machine, IPv4 and IPv6, and so is `[::]:8080`; \
+                  `0.0.0.0:8080` is every IPv4 address; `127.0.0.1:8080` only this machine reaches. Port 0 takes one \
+                  that is free. No address may be listed twice, and none that another one covers.",
             example: "\":8080\"",
         },
         Field {
@@ -60,5 +62,46 @@ fn refuse_taken(bind: ListenAddress, place: Span, taken: &[(ListenAddress, Span)
 /// Whether the system would refuse the second of them: the same address, or one that the other takes as well.
 pub fn collide(one: &ListenAddress, other: &ListenAddress) -> bool {
     let same_port = one.port == other.port && one.port != 0;
-    same_port && (one.ip == other.ip || one.ip.is_none() || other.ip.is_none())
+    same_port && (takes(one.ip, other.ip) || takes(other.ip, one.ip))
+}
+
+/// Whether a socket at `one` leaves nothing of `other`. Sockets for all of IPv6 take IPv4 as well.
+fn takes(one: Option<IpAddr>, other: Option<IpAddr>) -> bool {
+    let (one, other) = (one.map(|ip| ip.to_canonical()), other.map(|ip| ip.to_canonical()));
+    match one {
+        None => true,
+        Some(IpAddr::V6(ip)) if ip.is_unspecified() => true,
+        Some(IpAddr::V4(ip)) if ip.is_unspecified() => other.is_some_and(|other| other.is_ipv4()),
+        Some(_) => one == other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_takes_what_it_covers() {
+        let rows = [
+            (":80", "127.0.0.1:80", true),
+            (":80", "[::]:80", true),
+            (":80", ":81", false),
+            (":0", ":0", false),
+            ("[::]:80", "0.0.0.0:80", true),
+            ("[::]:80", "127.0.0.1:80", true),
+            ("[::]:80", "[::1]:80", true),
+            ("[::]:80", "[::]:81", false),
+            ("0.0.0.0:80", "127.0.0.1:80", true),
+            ("0.0.0.0:80", "[::ffff:127.0.0.1]:80", true),
+            ("0.0.0.0:80", "[::1]:80", false),
+            ("0.0.0.0:80", "127.0.0.1:81", false),
+            ("127.0.0.1:80", "localhost:80", true),
+            ("127.0.0.1:80", "127.0.0.2:80", false),
+            ("127.0.0.1:80", "[::1]:80", false),
+        ];
+        for (one, other, expected) in rows {
+            let (a, b) = (one.parse().unwrap(), other.parse().unwrap());
+            assert_eq!((collide(&a, &b), collide(&b, &a)), (expected, expected), "{one} {other}");
+        }
+    }
 }
