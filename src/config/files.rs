@@ -18,7 +18,9 @@ const MAX_FILES: usize = 4096;
 pub struct Files {
     env: Arc<dyn Env>,
     files: Vec<File>,
-    read_besides: Vec<PathBuf>,
+    /// What else would change the configuration by changing: secrets, bodies, folders that names were looked for in,
+    /// and files that cannot be read yet.
+    besides: Vec<PathBuf>,
     secrets: Secrets,
 }
 
@@ -37,7 +39,7 @@ pub struct File {
 impl Files {
     /// No files yet; those to come are read from `env`.
     pub fn new(env: Arc<dyn Env>) -> Self {
-        Self { env, files: Vec::new(), read_besides: Vec::new(), secrets: Secrets::default() }
+        Self { env, files: Vec::new(), besides: Vec::new(), secrets: Secrets::default() }
     }
 
     /// Adds a text that is no file, such as one compiled in. Relative paths in it are relative to the working directory.
@@ -59,6 +61,7 @@ impl Files {
         let text = match self.read_text(path, MAX_FILE, "1 MiB") {
             Ok(text) => text,
             Err(why) => {
+                self.watch(path);
                 report.error(named_at, format!("cannot read `{name}`: {why}"));
                 return None;
             }
@@ -105,12 +108,19 @@ impl Files {
         format!("{name}:{}", self.line_col(span).0)
     }
 
-    /// Every path whose change would change the configuration, secrets included.
+    /// Every path whose change would change the configuration, each once: the files, what is read besides them,
+    /// folders in which names are looked for, and what could not be read.
     pub fn watched(&self) -> impl Iterator<Item = &Path> {
-        self.files
-            .iter()
-            .filter_map(|f| f.path.as_deref())
-            .chain(self.read_besides.iter().map(PathBuf::as_path))
+        self.files.iter().filter_map(|f| f.path.as_deref()).chain(self.besides.iter().map(PathBuf::as_path))
+    }
+
+    /// Adds a path to those whose change would change the configuration.
+    pub fn watch(&mut self, path: &Path) {
+        // A folder may be named by nothing at all.
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        if !self.besides.iter().any(|known| known == path) {
+            self.besides.push(path.to_owned());
+        }
     }
 
     /// The world that these files are read from.
@@ -120,9 +130,7 @@ impl Files {
 
     /// Reads a file that is not configuration, such as a secret, but whose change changes it.
     pub(super) fn read_beside(&mut self, path: &Path, limit: usize, shown: &str) -> Result<String, String> {
-        if !self.read_besides.iter().any(|known| known == path) {
-            self.read_besides.push(path.to_owned());
-        }
+        self.watch(path);
         self.read_text(path, limit, shown)
     }
 

@@ -128,7 +128,7 @@ impl Reader<'_> {
     }
 
     /// The files that a pattern stands for, in the order of their names.
-    fn paths(&self, pattern: &str, named_at: Span) -> Vec<PathBuf> {
+    fn paths(&mut self, pattern: &str, named_at: Span) -> Vec<PathBuf> {
         let whole = self.files.resolve(named_at.file, pattern);
         if !has_wildcard(pattern) {
             return vec![whole];
@@ -137,6 +137,8 @@ impl Reader<'_> {
         for part in whole.components() {
             let part = part.as_os_str().to_string_lossy();
             found = if has_wildcard(&part) {
+                // What comes into them later may be meant.
+                found.iter().for_each(|folder| self.files.watch(folder));
                 found.iter().flat_map(|folder| self.matching(folder, &part)).collect()
             } else {
                 found.into_iter().map(|folder| folder.join(part.as_ref())).collect()
@@ -284,7 +286,8 @@ mod tests {
         assert!(root.at("include").is_none());
         assert!(dump(&crate::config::fixture::TOP, &root).contains("fields: 3\n"));
         let files: Vec<&Path> = source.files.watched().collect();
-        assert_eq!(files.len(), 5, "{files:?}");
+        assert_eq!(files.len(), 6, "{files:?}");
+        assert_eq!(files[5], Path::new("conf/conf.d"));
         assert_eq!(source.files.get(4).unwrap().name, "conf/deep/c.yaml");
     }
 

@@ -14,7 +14,8 @@ use std::sync::Arc;
 pub struct Loaded {
     /// The main file.
     pub path: PathBuf,
-    /// Every file whose change would change something, secrets and bodies included.
+    /// Every path whose change would change something: files, secrets, bodies, and folders in which `include` looks for
+    /// names.
     pub files: Vec<PathBuf>,
     /// Every value in force, for telling what a reload changes.
     pub effective: Vec<Effective>,
@@ -59,10 +60,10 @@ fn finish(path: &Path, source: Source) -> Result<(Setup, Loaded), Refused> {
     let Source { files: mut sources, root, mut report } = source;
     let mut bench = Bench::new(&mut sources, &mut report);
     let setup = root.as_ref().and_then(|root| compile(root, &mut bench));
-    let Bench { rules, beside, .. } = bench;
+    let rules = bench.rules;
     match (setup, root) {
         (Some(setup), Some(root)) if !report.has_errors() => {
-            let loaded = Loaded::new(path, &setup, root, report, sources, rules, beside);
+            let loaded = Loaded::new(path, &setup, root, report, sources, rules);
             Ok((setup, loaded))
         }
         _ => Err(Refused(Box::new((report, sources)))),
@@ -77,13 +78,11 @@ impl Loaded {
         report: Report,
         sources: Files,
         rules: RuleFiles,
-        beside: Vec<PathBuf>,
     ) -> Self {
         effective::keep_secrets(&mut root);
-        let files = sources.watched().map(Path::to_owned).chain(beside).collect();
         Self {
             path: path.to_owned(),
-            files,
+            files: watched(&sources),
             warnings: report.diagnostics().into_iter().map(|warning| line(warning, &sources)).collect(),
             summary: format!("{}: {}", path.display(), counted(setup, rules.count())),
             effective: effective::hidden(effective::of(&root, setup, &rules.effective), &sources),
@@ -131,9 +130,9 @@ impl Refused {
         self.report().diagnostics().into_iter().map(|diagnostic| line(diagnostic, &self.0.1)).collect()
     }
 
-    /// Every file whose change may make it sound.
+    /// Every path whose change may mend it: the same as [`Loaded::files`], and what could not be read.
     pub fn files(&self) -> Vec<PathBuf> {
-        self.0.1.watched().map(Path::to_owned).collect()
+        watched(&self.0.1)
     }
 
     fn report(&self) -> &Report {
@@ -145,6 +144,10 @@ impl fmt::Debug for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text(false))
     }
+}
+
+fn watched(sources: &Files) -> Vec<PathBuf> {
+    sources.watched().map(Path::to_owned).collect()
 }
 
 fn line(diagnostic: &Diagnostic, sources: &Files) -> String {

@@ -1,8 +1,7 @@
-//! What compiling works with: the files, the report, the rule files, and what else was read.
+//! What compiling works with: the files, the report, and the rule files.
 
 use crate::config::rules::RuleFiles;
 use crate::config::{Files, Report, Span};
-use std::path::PathBuf;
 
 /// The workbench on which a configuration is compiled.
 pub struct Bench<'c> {
@@ -12,21 +11,19 @@ pub struct Bench<'c> {
     pub report: &'c mut Report,
     /// The rule files compiled so far.
     pub rules: RuleFiles,
-    /// Files that are no configuration, but belong to it.
-    pub beside: Vec<PathBuf>,
 }
 
 impl<'c> Bench<'c> {
     /// An empty one.
     pub fn new(files: &'c mut Files, report: &'c mut Report) -> Self {
-        Self { files, report, rules: RuleFiles::default(), beside: Vec::new() }
+        Self { files, report, rules: RuleFiles::default() }
     }
 
     /// The contents of a file that `named_at` names, relative to the file that does. `limit` in words is `shown`.
     pub fn read(&mut self, written: &str, named_at: Span, limit: usize, shown: &str) -> Option<Vec<u8>> {
         let path = self.files.resolve(named_at.file, written);
+        self.files.watch(&path);
         let read = self.files.env().read(&path, limit);
-        self.beside.push(path);
         let why = match read {
             Ok(bytes) if bytes.len() <= limit => return Some(bytes),
             Ok(_) => format!("it is longer than {shown}"),

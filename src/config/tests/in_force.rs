@@ -93,6 +93,41 @@ fn every_file_that_was_read_is_watched() {
 }
 
 #[test]
+fn what_may_come_is_watched() {
+    let file = format!("include: [conf.d/*.yaml, sites/*/site.yaml, '*.yml']\n{FILE}");
+    let machine = Machine::default().file("conf/foreland.yaml", file).file("cache-rules/site.yaml", RULES);
+    let (_, loaded) = load_with(Path::new("conf/foreland.yaml"), Arc::new(machine)).unwrap();
+    for folder in ["conf/conf.d", "conf/sites", "conf"] {
+        assert!(loaded.files.contains(&folder.into()), "{folder}: {:?}", loaded.files);
+    }
+    let top = Machine::default().file("a.yaml", "include: '*.yml'\n");
+    let files = load_with(Path::new("a.yaml"), Arc::new(top)).err().unwrap().files();
+    assert_eq!(files, ["a.yaml", "."].map(Path::new));
+}
+
+#[test]
+fn what_would_mend_a_refused_configuration_is_watched() {
+    let answer = ("redirect: \"https://www.example.com{uri}\"", "respond: { file: page.html }");
+    let file = FILE.replace("s3cret", "\"${file:token}\"").replace(answer.0, answer.1);
+    let file = format!("include: [gone.yaml, conf.d/*.yaml]\n{file}");
+    let machine = Machine::default().file("conf/foreland.yaml", file);
+    let refused = load_with(Path::new("conf/foreland.yaml"), Arc::new(machine)).err().unwrap();
+    let mut files: Vec<String> = refused.files().iter().map(|path| path.display().to_string()).collect();
+    files.sort();
+    let expected = [
+        "conf/../cache-rules/site.yaml",
+        "conf/conf.d",
+        "conf/foreland.yaml",
+        "conf/gone.yaml",
+        "conf/page.html",
+        "conf/token",
+    ];
+    assert_eq!(files, expected);
+    let nothing = load_with(Path::new("gone.yaml"), Arc::new(Machine::default())).err().unwrap();
+    assert_eq!(nothing.files(), [Path::new("gone.yaml")]);
+}
+
+#[test]
 fn what_is_dumped_means_the_same_again() {
     let loaded = load(&FILE.replace("s3cret", "\"${TOKEN}\""));
     let again = load(&loaded.dump());
