@@ -30,12 +30,16 @@ pub fn between(old: &[Effective], new: &[Effective], kept: &[(String, u64)]) -> 
     let (old, new) = (grouped(old), grouped(new));
     let mut changes = Vec::new();
     let mut gone_or_new = Vec::new();
-    for (subject, word) in subjects(&old, &new).chain(subjects(&new, &old).map(|(s, _)| (s, "added"))) {
+    let all = subjects(&old, &new).chain(subjects(&new, &old).map(|(s, _)| (s, "added")));
+    // A file of rules comes and goes with its rules, which say so themselves.
+    for (subject, word) in all.filter(|(subject, _)| !subject.starts_with("rules ")) {
         gone_or_new.push(subject);
         changes.push(Change { subject: subject.to_owned(), what: word.to_owned() });
     }
     let keys = old.keys().chain(new.keys().filter(|key| !old.contains_key(*key)));
-    for key in keys.filter(|(subject, _)| !gone_or_new.contains(subject)) {
+    let says_more =
+        |key: &(&str, &str)| !gone_or_new.contains(&key.0) && (!is_order(key) || reordered(key, &old, &new));
+    for key in keys.filter(|key| says_more(key)) {
         let none = Vec::new();
         let (before, now) = (old.get(key).unwrap_or(&none), new.get(key).unwrap_or(&none));
         if before != now {
@@ -68,6 +72,21 @@ fn subjects<'a>(one: &Values<'a>, other: &Values<'a>) -> impl Iterator<Item = (&
         one.keys().map(|(subject, _)| *subject).filter(|s| !other.keys().any(|(o, _)| o == s)).collect();
     missing.dedup();
     missing.into_iter().map(|subject| (subject, "removed"))
+}
+
+/// Whether this is the order of the rules of one file.
+fn is_order((subject, key): &(&str, &str)) -> bool {
+    subject.starts_with("rules ") && *key == "order"
+}
+
+/// Whether rules that were there before and are there now have changed places; those that come or go say so themselves.
+fn reordered(key: &(&str, &str), old: &Values<'_>, new: &Values<'_>) -> bool {
+    let names = |values: &Values<'_>| -> Vec<String> {
+        let order = values.get(key).into_iter().flatten().flat_map(|order| order.split(", "));
+        order.map(str::to_owned).collect()
+    };
+    let (before, now) = (names(old), names(new));
+    before.iter().filter(|name| now.contains(name)).ne(now.iter().filter(|name| before.contains(name)))
 }
 
 fn difference((subject, key): &(&str, &str), before: &[&str], now: &[&str]) -> String {
@@ -106,6 +125,27 @@ mod tests {
             value: (*value).into(),
         };
         lines.iter().map(line).collect()
+    }
+
+    #[test]
+    fn rules_that_change_places_are_one_change_and_those_that_come_or_go_are_not_two() {
+        let rules = |order: &str| {
+            let named = order.split(", ").filter(|name| !name.is_empty());
+            let rules: Vec<String> = named.map(|name| format!("rule {name}")).collect();
+            let mut lines: Vec<(&str, &str, &str)> =
+                rules.iter().map(|rule| (&**rule, "ttl", "1m")).collect();
+            lines.push(("rules r.yaml", "order", order));
+            effective(&lines)
+        };
+        let told = |old, new| {
+            let changes = between(&rules(old), &rules(new), &[]);
+            changes.iter().map(|change| format!("{}: {}", change.subject, change.what)).collect::<Vec<_>>()
+        };
+        assert_eq!(told("a, b", "b, a"), ["rules r.yaml: order a, b → b, a"]);
+        assert_eq!(told("a, b", "a, c, b"), ["rule c: added"]);
+        assert_eq!(told("a, b", "b"), ["rule a: removed"]);
+        assert_eq!(told("", "b"), ["rule b: added"]);
+        assert_eq!(told("a, b", "b, c, a"), ["rule c: added", "rules r.yaml: order a, b → b, c, a"]);
     }
 
     #[test]

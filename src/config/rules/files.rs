@@ -102,7 +102,7 @@ impl RuleFiles {
         if !report.has_errors() {
             self.warn(&set, &written, report);
         }
-        self.effective.extend(in_force::of(root, &written));
+        self.effective.extend(in_force::of(&file.name, root, &written));
         if !cases.is_empty() && !report.has_errors() {
             self.cases.push(CaseFile { name: file.name.clone(), rules: set, cases });
         }

@@ -5,9 +5,12 @@ use crate::config::effective::Effective;
 use crate::config::{Node, Value};
 use crate::verdict::Setting;
 
-/// Every value that the rules of a file name. Those that read the same in other words (`60s`, `1m`) are the same.
-pub fn of(root: &Node, written: &[Written]) -> Vec<Effective> {
-    written.iter().flat_map(|written| of_rule(root, written)).collect()
+/// Every value that the rules of the file called `name` set, and their order: a later rule overrides an earlier one. Those that read the same in other words (`60s`, `1m`) are the same.
+pub fn of(name: &str, root: &Node, written: &[Written]) -> Vec<Effective> {
+    let names: Vec<&str> = written.iter().map(|written| &*written.rule.name).collect();
+    let (subject, value) = (format!("rules {name}"), names.join(", "));
+    let order = Effective { subject, key: "order".to_owned(), value };
+    written.iter().flat_map(|written| of_rule(root, written)).chain([order]).collect()
 }
 
 fn of_rule(root: &Node, written: &Written) -> Vec<Effective> {

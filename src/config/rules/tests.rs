@@ -456,6 +456,7 @@ fn what_is_in_force_is_listed_value_by_value() {
         "rule a strip_cookies true",
         "rule a request_directives ignore",
         "rule a response_headers.set.A b",
+        "rules a.yaml order a",
     ];
     assert_eq!(listed, expected);
 }

@@ -58,6 +58,7 @@ fn every_value_in_force_has_its_subject() {
         "{:?}",
         values(&loaded, "rule assets")
     );
+    assert_eq!(values(&loaded, "rules cache-rules/site.yaml"), ["order assets"]);
     assert!(values(&loaded, "limits").contains(&"drain 30s".to_owned()));
     assert_eq!(values(&loaded, "admin"), ["bind 127.0.0.1:9900", "token …"]);
     assert_eq!(loaded.summary, "conf/foreland.yaml: 1 listener, 1 upstream (2 servers), 2 routes, 1 rule");
