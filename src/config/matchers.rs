@@ -39,7 +39,8 @@ pub const METHOD: Field = Field {
     name: "method",
     kind: Kind::OneOrMany(&Kind::Text("a method such as GET")),
     need: Need::Optional,
-    doc: "The method, in capital letters as clients send it. Of several, one must match. Without it: any method.",
+    doc: "The method, in capital letters as clients send it. Of several, one must match. `GET` takes HEAD too, which is \
+          fetched as a GET. Without it: any method.",
     example: "[GET, HEAD]",
 };
 

@@ -68,7 +68,8 @@ pub static QUERY: Section = Section {
             name: "sort",
             kind: Kind::Bool,
             need: Need::Default("false"),
-            doc: "Whether parameters are put in order, so that `a=1&b=2` and `b=2&a=1` are one.",
+            doc: "Whether parameters are put in order of their names, so that `a=1&b=2` and `b=2&a=1` are one. Several of one \
+                  name keep their order.",
             example: "true",
         },
     ],
