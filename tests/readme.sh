@@ -108,20 +108,21 @@ CASES
     pass 'the matcher accepts and refuses what it should'
 }
 
-# Whether something accepts connections on a port of this machine.
-is_taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+# Fails where something accepts connections already: what is typed here must not reach it.
+check_ports() {
+    local port
+    for port in "${ports[@]}"; do
+        if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+            fail "port $port is taken: stop what listens there"
+            return 1
+        fi
+    done
+}
 
 # Starts a server and waits, at most half a minute, until the admin address that it prints says that it is ready.
 start_server() {
-    local port tries admin server said=$work/server-${#servers[@]}
-    if [ ${#servers[@]} -eq 0 ]; then
-        for port in "${ports[@]}"; do
-            if is_taken "$port"; then
-                echo "port $port is taken: stop what listens there"
-                return 1
-            fi
-        done
-    fi
+    local tries admin server said=$work/server-${#servers[@]}
+    : >"$said"
     (cd "$here" && exec "$binary" "$@") >"$said" 2>&1 </dev/null &
     server=$!
     servers+=("$server")
@@ -274,7 +275,7 @@ if [ ! -x "$binary" ]; then
     fail "there is no binary at $binary"
 elif [ ! -f "$readme" ]; then
     fail "there is no $readme"
-else
+elif check_ports; then
     mapfile -t lines <"$readme"
     run_readme
     stop_servers
