@@ -174,15 +174,6 @@ impl Server {
         self.inner.reload().await
     }
 
-    /// Puts a setup in force that was made otherwise than from a file.
-    ///
-    /// # Errors
-    /// [`StartError`]; everything stays as it was then.
-    pub async fn apply(&self, setup: Setup) -> Result<(), StartError> {
-        let mut works = self.inner.works.lock().await;
-        works.apply(&self.inner, setup).await
-    }
-
     /// What the operator may ask.
     pub fn desk(&self) -> Desk {
         Desk(self.inner.clone())

@@ -18,33 +18,6 @@ pub fn flatten(section: &'static Section, node: &Node) -> Vec<(String, String)> 
     pairs
 }
 
-/// What one path was and is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// The path, as in [`flatten`].
-    pub path: String,
-    /// What it was; None if it was not there.
-    pub old: Option<String>,
-    /// What it is; None if it is gone.
-    pub new: Option<String>,
-}
-
-/// What differs between two configurations: what has changed or gone in the old order, then what is new.
-pub fn changes(old: &[(String, String)], new: &[(String, String)]) -> Vec<Change> {
-    use std::collections::HashMap;
-    let index = |pairs: &[(String, String)]| pairs.iter().cloned().collect::<HashMap<String, String>>();
-    let (before, after) = (index(old), index(new));
-    let kept = old.iter().filter(|(path, value)| after.get(path) != Some(value)).map(|(path, value)| {
-        Change { path: path.clone(), old: Some(value.clone()), new: after.get(path).cloned() }
-    });
-    let added = new.iter().filter(|(path, _)| !before.contains_key(path)).map(|(path, value)| Change {
-        path: path.clone(),
-        old: None,
-        new: Some(value.clone()),
-    });
-    kept.chain(added).collect()
-}
-
 /// A value as lines, of which a short one stands behind its key and others below it.
 enum Shown {
     Below(Vec<String>),
@@ -307,24 +280,6 @@ rules:
             "rules[pages].when.path[0] = /a/",
         ];
         assert_eq!(pairs, expected);
-    }
-
-    #[test]
-    fn two_generations_are_compared() {
-        let old = flatten(&TOP, &source("listeners: [{bind: a}]\ncache: {memory: 1GiB}\n").root.unwrap());
-        let new = flatten(&TOP, &source("listeners: [{bind: a}, {bind: b}]\ncache: off\n").root.unwrap());
-        let line =
-            |c: Change| format!("{} {} → {}", c.path, c.old.unwrap_or_default(), c.new.unwrap_or_default());
-        let lines: Vec<String> = changes(&old, &new).into_iter().map(line).collect();
-        let expected = [
-            "cache.memory 1GiB → ",
-            "cache.hit_for_miss 120s → ",
-            "listeners[1].bind  → b",
-            "listeners[1].front  → true",
-            "cache  → off",
-        ];
-        assert_eq!(lines, expected);
-        assert!(changes(&new, &new).is_empty());
     }
 
     #[test]

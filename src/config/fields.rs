@@ -45,11 +45,6 @@ impl<'n> Fields<'n> {
         self.span
     }
 
-    /// The table of this section.
-    pub fn section_table(&self) -> &'static Section {
-        self.section
-    }
-
     /// The place of a key, or of the section if the key is not given.
     pub fn key_span(&self, name: &str) -> Span {
         self.entry(name).map_or(self.span, |(key, _)| key.span)

@@ -48,7 +48,7 @@ mod validate;
 mod value;
 mod yaml;
 
-pub use dump::{Change, changes, dump, flatten};
+pub use dump::{dump, flatten};
 pub use effective::Effective;
 pub use env::{Env, Nothing, System};
 pub use fields::Fields;

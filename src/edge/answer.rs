@@ -48,8 +48,7 @@ fn of_route(
     let edit = Edit::new(&setup.response_headers, plan, &setup.name, view, arrival);
     let mut fields: Vec<(Cow<'static, str>, Vec<u8>)> = Vec::with_capacity(8);
     for (name, template) in &answer.fields {
-        let mut value = Vec::new();
-        template.render(&edit.values, &mut value);
+        let mut value = template.value(&edit.values);
         if name.eq_ignore_ascii_case("location") && !template.to_string().starts_with("//") {
             one_slash(&mut value);
         }

@@ -3,7 +3,7 @@
 use super::arrival::Arrival;
 use crate::http::request::RequestView;
 use crate::plan::{Plan, Ruled};
-use crate::route::{Edits, Template, Values};
+use crate::route::{Edits, Values};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use std::borrow::Cow;
@@ -29,17 +29,9 @@ impl<'a> Edit<'a> {
         Self { edits, values: Values { view, id: arrival.id.as_str(), listener, route } }
     }
 
-    /// A value, its variables replaced.
-    pub fn value(&self, template: &Template) -> Vec<u8> {
-        let mut value = Vec::new();
-        template.render(&self.values, &mut value);
-        value
-    }
-
     /// What is added once the old fields are gone.
     pub fn additions(&self) -> impl Iterator<Item = (&'a str, Vec<u8>)> {
-        let edits = self.edits;
-        edits.set.iter().chain(&edits.add).map(|(name, template)| (&**name, self.value(template)))
+        self.edits.written().map(|(name, template)| (name, template.value(&self.values)))
     }
 
     /// Changes a list of fields.
@@ -54,10 +46,10 @@ impl<'a> Edit<'a> {
             request.remove_header(&**name);
         }
         for (name, template) in &self.edits.set {
-            request.insert_header(name.to_string(), self.value(template))?;
+            request.insert_header(name.to_string(), template.value(&self.values))?;
         }
         for (name, template) in &self.edits.add {
-            request.append_header(name.to_string(), self.value(template))?;
+            request.append_header(name.to_string(), template.value(&self.values))?;
         }
         Ok(())
     }
@@ -68,10 +60,10 @@ impl<'a> Edit<'a> {
             response.remove_header(&**name);
         }
         for (name, template) in &self.edits.set {
-            response.insert_header(name.to_string(), self.value(template))?;
+            response.insert_header(name.to_string(), template.value(&self.values))?;
         }
         for (name, template) in &self.edits.add {
-            response.append_header(name.to_string(), self.value(template))?;
+            response.append_header(name.to_string(), template.value(&self.values))?;
         }
         Ok(())
     }
@@ -96,12 +88,8 @@ impl<'r> Stored<'r> {
         let Some(rules) = ruled.rules else { return Self::default() };
         let edits = rules.response_headers(ruled.terms);
         let values = Values { view, id: "", listener: "", route };
-        let render = |template: &Template| {
-            let mut value = Vec::new();
-            template.render(&values, &mut value);
-            value
-        };
-        let additions = edits.map(|edits| edits.written().map(|(name, text)| (name, render(text))).collect());
+        let written = edits.into_iter().flat_map(Edits::written);
+        let additions = written.map(|(name, template)| (name, template.value(&values))).collect();
         let policy = rules.policy(ruled.terms, status);
         // A short lifetime that a rule gives this very status is meant for browsers too.
         let named = policy.ttl.filter(|ttl| ttl.named).map_or(u32::MAX, |ttl| ttl.seconds);
@@ -109,7 +97,7 @@ impl<'r> Stored<'r> {
             browser: rules.browser(ruled.terms).map(|seconds| seconds.min(named)),
             strip_set_cookie: policy.strip_set_cookie,
             edits,
-            additions: additions.unwrap_or_default(),
+            additions,
         }
     }
 

@@ -6,6 +6,7 @@ use crate::http::request::RequestView;
 use std::fmt;
 use std::io::Write as _;
 use std::str::FromStr;
+use strsim::osa_distance;
 
 /// Text with variables such as `{host}` or `{header:user-agent}`; `{{` and `}}` are braces.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -68,6 +69,13 @@ pub struct Values<'a> {
 }
 
 impl Template {
+    /// The text on its own.
+    pub fn value(&self, values: &Values<'_>) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.render(values, &mut out);
+        out
+    }
+
     /// Appends the text for a request. What is missing is empty; CR, LF and NUL are left out of what is not.
     pub fn render(&self, values: &Values<'_>, out: &mut Vec<u8>) {
         for piece in &self.pieces {
@@ -199,9 +207,10 @@ fn example(kind: &str) -> &'static str {
 }
 
 fn unknown(name: &str) -> String {
-    let kind = name.split(':').next().unwrap_or(name);
+    // A mistyped name is short; what is longer need not be compared to its end.
+    let kind: String = name.split(':').next().unwrap_or(name).chars().take(32).collect();
     let known = VARIABLES.iter().map(|(known, _)| *known).chain(["header:", "cookie:"]);
-    let nearest = known.clone().map(|known| (distance(kind, known.trim_end_matches(':')), known)).min();
+    let nearest = known.clone().map(|known| (osa_distance(&kind, known.trim_end_matches(':')), known)).min();
     match nearest {
         Some((steps, known)) if steps <= 2 && steps < kind.len() => {
             format!("unknown variable `{{{name}}}`: did you mean `{{{}}}`?", full(known))
@@ -215,24 +224,6 @@ fn unknown(name: &str) -> String {
 
 fn full(known: &str) -> String {
     if known.ends_with(':') { format!("{known}name") } else { known.to_owned() }
-}
-
-/// How many characters must be put in, taken out, changed or swapped with the next one to make one word the other.
-fn distance(one: &str, other: &str) -> usize {
-    let (one, other): (Vec<char>, Vec<char>) = (one.chars().take(32).collect(), other.chars().collect());
-    let mut rows: Vec<Vec<usize>> = vec![(0..=other.len()).collect()];
-    for (i, a) in one.iter().enumerate() {
-        let mut row = vec![i + 1];
-        for (j, b) in other.iter().enumerate() {
-            let mut steps = (rows[i][j] + usize::from(a != b)).min(rows[i][j + 1] + 1).min(row[j] + 1);
-            if i > 0 && j > 0 && *a == other[j - 1] && one[i - 1] == *b {
-                steps = steps.min(rows[i - 1][j - 1] + 1);
-            }
-            row.push(steps);
-        }
-        rows.push(row);
-    }
-    rows.last().and_then(|row| row.last()).copied().unwrap_or(0)
 }
 
 #[cfg(test)]
