@@ -7,6 +7,7 @@
 mod changes;
 mod desk;
 mod doors;
+mod upstreams;
 mod works;
 
 use crate::cache::Cache;
@@ -17,7 +18,7 @@ use crate::net::{self, ListenAddress};
 use crate::setup::Setup;
 use crate::state::{ORPHANS, State};
 use crate::telemetry::{Metrics, Reload, Throttle};
-use crate::upstream::UpstreamError;
+use crate::upstream::{HealthRegistry, UpstreamError};
 use arc_swap::ArcSwap;
 use pingora::apps::HttpServerApp;
 use pingora::proxy::{HttpProxy, http_proxy};
@@ -142,6 +143,7 @@ impl Server {
             metrics: metrics.clone(),
             orphans: Arc::new(Semaphore::new(ORPHANS)),
             refreshes: Arc::new(Semaphore::new(ORPHANS)),
+            health: HealthRegistry::new(),
             origin_errors: Throttle::default(),
         });
         let mut works = Works::new(state.clone(), background_ends, file);

@@ -8,7 +8,7 @@ use crate::net::{ListenAddress, Token};
 use crate::route::{Edits, Match, Rewrite, Template};
 use crate::rules::RuleSet;
 use crate::telemetry::Format;
-use crate::upstream::{ServerAddress, Settings as UpstreamSettings};
+use crate::upstream::{ServerAddress, ServerSpec, Settings as UpstreamSettings};
 use bytes::Bytes;
 use ipnet::IpNet;
 use std::path::PathBuf;
@@ -59,7 +59,7 @@ pub struct Upstream {
     /// Its name.
     pub name: Arc<str>,
     /// Its servers; at least one, none twice.
-    pub servers: Vec<ServerAddress>,
+    pub servers: Vec<ServerSpec>,
     /// How they are reached and watched.
     pub settings: UpstreamSettings,
 }
@@ -114,6 +114,7 @@ pub struct Log {
 impl Setup {
     /// One cluster behind one route that takes everything, under the default cache rules: what needs no file.
     pub fn simple(bind: ListenAddress, servers: Vec<ServerAddress>, rules: Arc<RuleSet>) -> Self {
+        let servers = servers.into_iter().map(ServerSpec::from).collect();
         let upstream = Upstream { name: "origin".into(), servers, settings: UpstreamSettings::default() };
         Self {
             listeners: vec![Listener { bind, front: true }],

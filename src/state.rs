@@ -2,6 +2,7 @@
 
 use crate::cache::Cache;
 use crate::telemetry::{Metrics, Throttle};
+use crate::upstream::HealthRegistry;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -19,6 +20,8 @@ pub struct State {
     pub orphans: Arc<Semaphore>,
     /// Places for refreshes, which nobody waits for from the start.
     pub refreshes: Arc<Semaphore>,
+    /// Who is up, over all clusters.
+    pub health: Arc<HealthRegistry>,
     /// Complaints about origins, one a second.
     pub origin_errors: Throttle,
 }

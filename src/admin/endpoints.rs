@@ -35,7 +35,8 @@ impl Admin {
             ("/metrics", &Method::GET | &Method::HEAD) => {
                 reply(StatusCode::OK, PROMETHEUS, self.operations.metrics())
             }
-            ("/metrics", _) => not_allowed(READ),
+            ("/v1/upstreams", &Method::GET | &Method::HEAD) => answered(self.operations.upstreams()),
+            ("/metrics" | "/v1/upstreams", _) => not_allowed(READ),
             ("/v1/purge" | "/v1/reload" | "/v1/explain", &Method::POST)
                 if self.is_foreign(request.headers()) =>
             {

@@ -4,6 +4,7 @@
 //! - `GET /healthz`: 200 while the process lives. `GET /readyz`: 200 while it serves, 503 before and while it drains.
 //! - `POST /v1/purge` with `{"url": "http://host/path?query"}` or `{"tag": "assets"}`: answers `{"purged": n}`.
 //! - `POST /v1/reload`: reads the configuration again; 200 with what changed, 422 with its mistakes, 409 without a file.
+//! - `GET /v1/upstreams`: every server of every cluster, its state and why, since when, how busy and how fast it is.
 //! - `POST /v1/explain` with `{"url": "…"}`: what would become of a request, and what is stored for it now.
 //!
 //! It knows the engines only as [`Operations`]. One connection carries one request and ends within half a minute,
@@ -62,6 +63,9 @@ pub trait Operations: Send + Sync {
 
     /// Reads the configuration again and puts it in force.
     async fn reload(&self) -> Answer;
+
+    /// Every server of every cluster, and how it is doing.
+    fn upstreams(&self) -> Answer;
 
     /// Says what would become of a request, given as JSON.
     fn explain(&self, question: &[u8]) -> Answer;
@@ -183,6 +187,10 @@ mod tests {
 
         async fn reload(&self) -> Answer {
             Answer { status: 422, body: serde_json::json!({ "error": "1 error" }) }
+        }
+
+        fn upstreams(&self) -> Answer {
+            Answer::ok(serde_json::json!({ "upstreams": [] }))
         }
 
         fn explain(&self, question: &[u8]) -> Answer {

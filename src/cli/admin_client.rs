@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
+use hyper::http::request::Builder;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use std::time::Duration;
@@ -17,10 +18,19 @@ pub struct Failure(pub String);
 
 /// Sends a body to a path of the admin address; gives the status and the JSON that came back.
 pub fn post(admin: &str, path: &str, body: Vec<u8>) -> Result<(u16, Value), Failure> {
+    exchange(admin, Request::post(path), body)
+}
+
+/// Asks for a path of the admin address; gives the status and the JSON that came back.
+pub fn get(admin: &str, path: &str) -> Result<(u16, Value), Failure> {
+    exchange(admin, Request::get(path), Vec::new())
+}
+
+fn exchange(admin: &str, request: Builder, body: Vec<u8>) -> Result<(u16, Value), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure(format!("cannot start the runtime: {error}")))?;
     runtime.block_on(async {
-        match timeout(PATIENCE, ask(admin, path, body)).await {
+        match timeout(PATIENCE, ask(admin, request, body)).await {
             Ok(answer) => answer.map_err(|error| Failure(format!("{admin} does not answer: {error}"))),
             Err(_) => Err(Failure(format!("{admin} does not answer within {} s", PATIENCE.as_secs()))),
         }
@@ -29,7 +39,7 @@ pub fn post(admin: &str, path: &str, body: Vec<u8>) -> Result<(u16, Value), Fail
 
 type Problem = Box<dyn std::error::Error + Send + Sync>;
 
-async fn ask(admin: &str, path: &str, body: Vec<u8>) -> Result<(u16, Value), Problem> {
+async fn ask(admin: &str, request: Builder, body: Vec<u8>) -> Result<(u16, Value), Problem> {
     let address = admin.trim_start_matches("http://").trim_end_matches('/');
     let address = match address.strip_prefix(':') {
         Some(port) => format!("127.0.0.1:{port}"),
@@ -38,7 +48,7 @@ async fn ask(admin: &str, path: &str, body: Vec<u8>) -> Result<(u16, Value), Pro
     let stream = TcpStream::connect(&address).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    let mut request = Request::post(path).header("Host", &address);
+    let mut request = request.header("Host", &address);
     if let Some(token) = std::env::var("FORELAND_ADMIN_TOKEN").ok().filter(|token| !token.is_empty()) {
         request = request.header("Authorization", format!("Bearer {token}"));
     }

@@ -2,8 +2,8 @@
 //!
 //! `serve` runs what a configuration describes; `proxy` puts the edge in front of any origin with no file; `demo` does
 //! so with a slow origin of its own. All run through `run`, which starts the server, waits for signals and turns the
-//! end into an exit code. `check`, `explain` and `test` read a configuration and start nothing; `reload` asks a running
-//! node.
+//! end into an exit code. `check`, `explain` and `test` read a configuration and start nothing; `reload` and `upstreams`
+//! ask a running node.
 
 mod admin_client;
 mod check;
@@ -18,6 +18,7 @@ mod run;
 mod serve;
 mod size;
 mod test;
+mod upstreams;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -46,6 +47,8 @@ enum Command {
     Serve(serve::Arguments),
     /// Run the tests of rule files, with no network
     Test(test::Arguments),
+    /// Show the origin servers of a running node: which are up, which are not, and why
+    Upstreams(upstreams::Arguments),
 }
 
 /// Exit codes; the same for every command.
@@ -76,5 +79,6 @@ pub fn main() -> ExitCode {
         Command::Reload(arguments) => reload::main(arguments),
         Command::Serve(arguments) => serve::main(arguments),
         Command::Test(arguments) => test::main(arguments),
+        Command::Upstreams(arguments) => upstreams::main(arguments),
     }
 }

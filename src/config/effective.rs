@@ -1,7 +1,7 @@
 //! Every value in force, in the words of the file: what a reload compares.
 
-use super::sections::{ADMIN, LISTENER, ROUTE, TOP, UPSTREAM};
-use super::{Files, Kind, Node, Section, Value, flatten};
+use super::sections::{ADMIN, LISTENER, ROUTE, SERVER, TOP, UPSTREAM};
+use super::{Files, Kind, Need, Node, Section, Value, flatten};
 use crate::setup::Setup;
 
 /// One value in force.
@@ -23,7 +23,7 @@ pub fn of(root: &Node, setup: &Setup, rules: &[Effective]) -> Vec<Effective> {
         values.extend(section(&format!("listener {}", listener.bind), &LISTENER, node));
     }
     for (key, node) in root.at("upstreams").and_then(Node::as_map).unwrap_or_default() {
-        values.extend(section(&format!("upstream {}", key.text), &UPSTREAM, node));
+        values.extend(servers_whole(section(&format!("upstream {}", key.text), &UPSTREAM, node)));
     }
     for (route, node) in setup.routes.iter().zip(list(root, "routes")) {
         values.extend(section(&format!("route {}", route.name), &ROUTE, node));
@@ -48,6 +48,22 @@ pub fn section(subject: &str, table: &'static Section, node: &Node) -> Vec<Effec
     // An empty section says as much as none.
     let values = flatten(table, node).into_iter().filter(|(_, value)| value != "{}");
     values.map(|(path, value)| one(subject, &key(&path), &value)).collect()
+}
+
+/// A server and what is said of it as one value: `app2:8080, weight 2`. What is as always is not said.
+fn servers_whole(values: Vec<Effective>) -> Vec<Effective> {
+    let mut whole: Vec<Effective> = Vec::with_capacity(values.len());
+    for value in values {
+        let Some(name) = value.key.strip_prefix("servers.") else {
+            whole.push(value);
+            continue;
+        };
+        let usual = matches!(SERVER.field(name).map(|field| field.need), Some(Need::Default(usual)) if usual == value.value);
+        if let (false, Some(server)) = (usual, whole.last_mut()) {
+            server.value += &format!(", {name} {}", value.value);
+        }
+    }
+    whole
 }
 
 /// The same without what came from `${file:…}`: a name or an address may.

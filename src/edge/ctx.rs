@@ -4,10 +4,10 @@ use super::arrival::Arrival;
 use super::fetch::Errand;
 use crate::cache::Found;
 use crate::plan::{Plan, Ruled};
-use crate::upstream::{self, InFlight, Phase, Server};
+use crate::upstream::{self, Endpoint, InFlight, Phase, Server};
 use crate::verdict::{BypassWhy, Decision, Kind, Outcome, Reason, Terms, Transport};
 use smallvec::SmallVec;
-use std::net::SocketAddr;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,13 +29,19 @@ pub struct Handoff {
 #[derive(Default)]
 pub struct Origin {
     /// The server of the present try.
-    pub server: Option<Server>,
+    pub server: Option<Arc<Server>>,
     /// Its mark of being busy.
     pub in_flight: Option<InFlight>,
-    /// Addresses that failed to connect.
-    pub tried: SmallVec<[SocketAddr; 2]>,
+    /// Where it failed.
+    pub tried: SmallVec<[Endpoint; 2]>,
+    /// Who failed there, and how.
+    pub failed: SmallVec<[(Arc<str>, Box<str>); 2]>,
     /// Connections tried.
     pub tries: u32,
+    /// Of these, such on connections that their server had closed while they were idle.
+    pub stale: u32,
+    /// When the first try began.
+    pub first_try: Option<Instant>,
     /// When the present try began.
     pub began: Option<Instant>,
     /// How long connecting took; `None` on a reused connection.
@@ -62,9 +68,33 @@ impl Origin {
         }
     }
 
+    /// The server of the present try failed, and is not asked again for this request.
+    pub fn blame(&mut self, server: &Server, what: Box<str>) {
+        self.tried.push(server.endpoint.clone());
+        self.failed.push((server.name.clone(), what));
+    }
+
+    /// Takes the last blame back: it is the answer after all.
+    pub fn forgive(&mut self) {
+        self.tried.pop();
+        self.failed.pop();
+    }
+
+    /// Who failed and how, as the log says it: `app1:8080=timeout app2:8080=503`.
+    fn failures(&self) -> Option<Box<str>> {
+        let mut text = String::new();
+        for (server, what) in &self.failed {
+            let space = if text.is_empty() { "" } else { " " };
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{space}{server}={what}");
+        }
+        (!text.is_empty()).then(|| text.into())
+    }
+
     /// Tells the log what is known of the origin.
     pub fn report(&self, outcome: &mut Outcome) {
         outcome.tries = self.tries;
+        outcome.failed = self.failures();
         outcome.server = self.server.as_ref().map(|s| s.name.clone());
         outcome.connect = self.connect;
         outcome.first_byte = self.first_byte;

@@ -152,8 +152,8 @@ impl ProxyHttp for Edge {
     }
 
     // Which server?
-    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Box<Ctx>) -> Result<Box<HttpPeer>> {
-        origin::pick(ctx)
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Box<Ctx>) -> Result<Box<HttpPeer>> {
+        origin::pick(session, ctx)
     }
 
     // It does not answer the door: another one?
@@ -217,9 +217,7 @@ impl ProxyHttp for Edge {
         ctx: &mut Box<Ctx>,
         _reused: bool,
     ) -> Box<Error> {
-        let idempotent = session.req_header().method.is_idempotent();
-        let replayable = idempotent && !session.as_ref().retry_buffer_truncated();
-        origin::failed(self, ctx, &mut error, replayable);
+        origin::failed(self, ctx, &mut error, origin::is_replayable(session));
         error
     }
 
@@ -230,8 +228,7 @@ impl ProxyHttp for Edge {
         response: &mut ResponseHeader,
         ctx: &mut Box<Ctx>,
     ) -> Result<()> {
-        origin::response(self, session, ctx, response);
-        Ok(())
+        origin::response(self, session, ctx, response)
     }
 
     // May it be stored? Asked only in a fetch.

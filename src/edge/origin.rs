@@ -26,23 +26,42 @@ fn cluster(ctx: &Ctx) -> Option<&Arc<Cluster>> {
     plan.cluster(route)
 }
 
+/// A server answered with a status that another one is asked after. Decided where the response is looked at; this is
+/// how Pingora is told.
+const ASK_ANOTHER: ErrorType = ErrorType::Custom("ask_another_server");
+
 /// Picks a server for the next try.
-pub fn pick(ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+pub fn pick(session: &Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
     let Some(cluster) = cluster(ctx).cloned() else {
         return Error::e_explain(ErrorType::InternalError, "a request without a route");
     };
-    let Some(server) = cluster.pick(&ctx.origin.tried) else {
-        ctx.origin.failure = ctx.origin.failure.or(Some(Failure::NoServer));
-        return Error::e_explain(ErrorType::ConnectNoRoute, "no server is left to try");
+    let picked = match cluster.pick(&ctx.origin.tried, key(session, ctx, &cluster)) {
+        Ok(picked) => picked,
+        Err(failure) => {
+            ctx.origin.failure = ctx.origin.failure.or(Some(failure));
+            return Error::e_explain(ErrorType::ConnectNoRoute, "no server is left to try");
+        }
     };
-    let peer = cluster.peer(&server);
+    let now = Instant::now();
     let origin = &mut ctx.origin;
     origin.tries += 1;
-    origin.began = Some(Instant::now());
-    origin.in_flight = Some(server.enter());
+    origin.first_try = origin.first_try.or(Some(now));
+    origin.began = Some(now);
+    origin.in_flight = Some(picked.in_flight);
     (origin.sent, origin.status, origin.reused) = (None, None, false);
-    origin.server = Some(server);
-    Ok(peer)
+    let peer = cluster.peer(&picked.server);
+    origin.server = Some(picked.server);
+    peer
+}
+
+/// What the request is balanced by. The path is the client's, whatever a route makes of it.
+fn key(session: &Session, ctx: &Ctx, cluster: &Cluster) -> Option<u64> {
+    if !cluster.is_keyed() {
+        return None;
+    }
+    let (_, arrival, _) = ctx.cause()?;
+    let view = view::of(session.req_header(), arrival.scheme, arrival.client).ok()?;
+    cluster.key(&view)
 }
 
 /// A connection stands.
@@ -54,6 +73,9 @@ pub fn connected(ctx: &mut Ctx, reused: bool) {
 
 /// A try failed: says whether there is another, and counts it.
 pub fn failed(edge: &Edge, ctx: &mut Ctx, error: &mut Error, replayable: bool) {
+    if *error.etype() == ASK_ANOTHER {
+        return error.set_retry(true);
+    }
     let Some(failure) = Failure::of(error, ctx.origin.phase()) else {
         error.set_retry(false);
         return;
@@ -61,17 +83,64 @@ pub fn failed(edge: &Edge, ctx: &mut Ctx, error: &mut Error, replayable: bool) {
     ctx.origin.failure = Some(failure);
     complain(edge, ctx, failure, error);
     count(edge, ctx, false);
-    let tries = cluster(ctx).map_or(1, |cluster| cluster.settings().tries as u32);
-    let reused = ctx.origin.reused;
-    let again = match failure.retry(Try { reused, replayable }) {
-        Retry::Elsewhere => {
-            ctx.origin.tried.extend(ctx.origin.server.as_ref().map(|server| server.address));
-            ctx.origin.tries < tries
+    let again = match failure.retry(Try { reused: ctx.origin.reused, replayable }) {
+        // Nobody's fault: the server may close a connection that is not in use.
+        Retry::Anywhere if ctx.origin.stale < STALE_CONNECTIONS => {
+            ctx.origin.stale += 1;
+            true
         }
-        Retry::Anywhere => ctx.origin.tries < tries + STALE_CONNECTIONS,
-        Retry::No => false,
+        retry => {
+            blame(ctx, failure, error);
+            retry != Retry::No && may_try_another(ctx, failure.was_sent())
+        }
     };
     error.set_retry(again);
+}
+
+/// Remembers who failed and how, for this request, for the log and for those that come after it.
+fn blame(ctx: &mut Ctx, failure: Failure, error: &Error) {
+    let Some(server) = ctx.origin.server.clone() else { return };
+    if let Some(cluster) = cluster(ctx) {
+        cluster.failed(&server, failure.as_str(), error.to_string());
+    }
+    ctx.origin.blame(&server, failure.as_str().into());
+}
+
+/// Whether one more server may be asked: there is one, there is time, and not too much is being repeated already.
+fn may_try_another(ctx: &Ctx, was_sent: bool) -> bool {
+    let Some(cluster) = cluster(ctx) else { return false };
+    let settings = cluster.settings();
+    let in_time = ctx.origin.first_try.is_none_or(|first| first.elapsed() < settings.retry.within);
+    let tries = ctx.origin.tries.saturating_sub(ctx.origin.stale);
+    in_time && (tries as usize) < settings.tries && cluster.may_retry(&ctx.origin.tried, was_sent)
+}
+
+/// A server answered with this status: teaches the cluster, and says whether another server is asked instead.
+fn answered(edge: &Edge, ctx: &mut Ctx, status: u16, replayable: bool) -> bool {
+    let (Some(cluster), Some(server)) = (cluster(ctx).cloned(), ctx.origin.server.clone()) else {
+        return false;
+    };
+    let waited = ctx.origin.first_byte.unwrap_or_default();
+    match is_failure(status) {
+        true => cluster.failed(&server, "5xx", format!("status {status}")),
+        false => cluster.answered(&server, waited),
+    }
+    if !replayable || !cluster.settings().retry.takes(status) {
+        return false;
+    }
+    ctx.origin.blame(&server, status.to_string().into());
+    if !may_try_another(ctx, true) {
+        ctx.origin.forgive();
+        return false;
+    }
+    ctx.origin.failure = Some(Failure::Status);
+    count(edge, ctx, true);
+    true
+}
+
+/// Whether a status tells of a server that cannot do its work, rather than of a request it does not like.
+fn is_failure(status: u16) -> bool {
+    matches!(status, 500 | 502 | 503 | 504)
 }
 
 /// The access log tells the client's side of it; why a server failed is told here, once a second.
@@ -132,10 +201,13 @@ fn as_the_route_says(session: &Session, ctx: &Ctx, request: &mut RequestHeader) 
 }
 
 /// The head that came back, before anything is stored or sent on.
-pub fn response(edge: &Edge, session: &Session, ctx: &mut Ctx, response: &mut ResponseHeader) {
+///
+/// # Errors
+/// One that Pingora takes for a reason to ask another server, where that is what shall happen.
+pub fn response(edge: &Edge, session: &Session, ctx: &mut Ctx, response: &mut ResponseHeader) -> Result<()> {
     if response.status.is_informational() && response.status != http::StatusCode::SWITCHING_PROTOCOLS {
         ctx.continued |= response.status == http::StatusCode::CONTINUE;
-        return;
+        return Ok(());
     }
     let status = response.status.as_u16();
     ctx.origin.status = Some(status);
@@ -144,9 +216,14 @@ pub fn response(edge: &Edge, session: &Session, ctx: &mut Ctx, response: &mut Re
     if let (Some(cluster), Some(waited)) = (cluster(ctx), ctx.origin.first_byte) {
         edge.state.metrics.upstream_duration(cluster.name()).observe(waited.as_secs_f64());
     }
+    if answered(edge, ctx, status, is_replayable(session)) {
+        let mut error = Error::explain(ASK_ANOTHER, "a status that another server is asked after");
+        error.set_retry(true);
+        return Err(error);
+    }
     headers::strip_hop_by_hop(response);
-    let Some((_, arrival, _)) = ctx.cause() else { return };
-    let Ok(view) = view::of(session.req_header(), arrival.scheme, arrival.client) else { return };
+    let Some((_, arrival, _)) = ctx.cause() else { return Ok(()) };
+    let Ok(view) = view::of(session.req_header(), arrival.scheme, arrival.client) else { return Ok(()) };
     match &ctx.errand {
         Some(errand) => {
             fetch::report(ctx);
@@ -159,6 +236,12 @@ pub fn response(edge: &Edge, session: &Session, ctx: &mut Ctx, response: &mut Re
             ctx.terms = Some(terms);
         }
     }
+    Ok(())
+}
+
+/// Whether the request may be sent again: by its method (RFC 9110 §9.2.2), and because all of its body is at hand.
+pub fn is_replayable(session: &Session) -> bool {
+    session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated()
 }
 
 /// A response that goes past the cache may still change what the cache holds.

@@ -213,12 +213,11 @@ async fn lead(
 fn adopt(ctx: &mut Ctx, report: &Report) {
     ctx.origin.status = ctx.origin.status.or(report.status);
     ctx.terms = report.terms.or(ctx.terms);
-    let Some(Outcome { tries, server, upstream, connect, first_byte, .. }) = report.outcome.clone() else {
-        return;
-    };
+    let Some(report) = report.outcome.clone() else { return };
+    let Outcome { tries, failed, server, upstream, connect, first_byte, .. } = report;
     let outcome = &mut ctx.outcome;
     (outcome.tries, outcome.server, outcome.upstream) = (tries, server, upstream);
-    (outcome.connect, outcome.first_byte) = (connect, first_byte);
+    (outcome.failed, outcome.connect, outcome.first_byte) = (failed, connect, first_byte);
 }
 
 /// One who came later: waits as long as a fetch may take, then asks for itself.

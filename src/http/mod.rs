@@ -23,4 +23,5 @@ pub mod multipart;
 pub mod query;
 pub mod range;
 pub mod request;
+pub mod status;
 pub mod vary;

@@ -1,8 +1,8 @@
 //! Says which condition settled whether a rule matches.
 
 use super::rule::list;
-use super::status::StatusRange;
 use super::when::{Known, Response, When, media_type};
+use crate::http::status::StatusRange;
 use crate::route::{Subject, because_field, because_value};
 
 impl When {

@@ -1,8 +1,9 @@
 //! Requests, responses and rules in a line each, for the tests of this folder.
 
-use super::{Response, Rule, StatusRange, Then, When};
+use super::{Response, Rule, Then, When};
 use crate::http::fields::Fields;
 use crate::http::request::{Framing, Protocol, RequestView, Scheme};
+use crate::http::status::StatusRange;
 use crate::route::{FieldTest, Subject, Test, TextPattern, ValueTest};
 use std::net::{IpAddr, Ipv4Addr};
 

@@ -1,8 +1,8 @@
 //! What conditions say about each other before any request came. Sound, not complete: a yes is a proof, a no is not.
 
 use super::pattern::{covers, disjoint, takes_everything};
-use super::status::StatusRange;
 use super::when::When;
+use crate::http::status::StatusRange;
 use crate::route::{FieldTest, Test, ValueTest};
 
 /// How deep conditions are compared; config nests a few levels, and deeper ones are left unjudged.

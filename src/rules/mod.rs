@@ -28,7 +28,6 @@ mod pattern;
 mod read;
 mod rule;
 mod set;
-mod status;
 mod when;
 
 #[cfg(test)]
@@ -40,5 +39,4 @@ pub use cookies::StripCookies;
 pub use findings::Finding;
 pub use rule::{Rule, Store, Then};
 pub use set::{Matched, RuleSet, Traced};
-pub use status::{StatusError, StatusRange};
 pub use when::{Response, When};

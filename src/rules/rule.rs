@@ -1,11 +1,11 @@
 //! One cache rule: where it stands, when it matches, what it sets.
 
 use super::cookies::StripCookies;
-use super::status::StatusRange;
 use super::when::When;
 use crate::cache::key::{Pick, QueryRecipe};
 use crate::cache::policy::Ignore;
 use crate::http::duration::human;
+use crate::http::status::StatusRange;
 use crate::route::{Edits, Template};
 use crate::verdict::Setting;
 use std::fmt::Display;

@@ -1,7 +1,7 @@
 //! The conditions of a rule, and whether they hold: yes, no, or not to be said yet.
 
-use super::status::StatusRange;
 use crate::http::fields::Fields;
+use crate::http::status::StatusRange;
 use crate::route::{FieldTest, Subject, Test, TextPattern};
 use smallvec::SmallVec;
 use std::str::FromStr;

@@ -1,6 +1,6 @@
 //! What the operator may ask of the running process.
 
-use super::{Inner, ReloadError, Reloaded};
+use super::{Inner, ReloadError, Reloaded, upstreams};
 use crate::admin::{Answer, Operations};
 use crate::edge::forget::{Target, forget};
 use crate::edge::unix_time;
@@ -89,6 +89,10 @@ impl Operations for Desk {
                 }
             }
         }
+    }
+
+    fn upstreams(&self) -> Answer {
+        Answer::ok(upstreams::json(&self.0.edge.plan.load()))
     }
 
     fn explain(&self, question: &[u8]) -> Answer {

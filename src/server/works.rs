@@ -88,8 +88,7 @@ impl Works {
         let mut opening = JoinSet::new();
         for upstream in setup.upstreams.iter().cloned() {
             let present = self.clusters.get(&upstream.name).cloned();
-            let (metrics, ends) = (self.state.metrics.clone(), self.ends.clone());
-            opening.spawn(open_cluster(upstream, present, metrics, ends));
+            opening.spawn(open_cluster(upstream, present, self.state.clone(), self.ends.clone()));
         }
         let (mut clusters, mut updates) = (HashMap::new(), Vec::new());
         while let Some(opened) = opening.join_next().await {
@@ -211,7 +210,7 @@ type OpenedCluster = (Arc<str>, Arc<Cluster>, Option<Update>);
 async fn open_cluster(
     upstream: setup::Upstream,
     present: Option<Arc<Cluster>>,
-    metrics: Arc<Metrics>,
+    state: Arc<State>,
     ends: watch::Receiver<bool>,
 ) -> Result<OpenedCluster, UpstreamError> {
     let setup::Upstream { name, servers, settings } = upstream;
@@ -222,8 +221,8 @@ async fn open_cluster(
             Ok((name, cluster, Some(update)))
         }
         None => {
-            let observer = Arc::new(Watcher { cluster: name.clone(), metrics });
-            let cluster = Cluster::open(name.clone(), &servers, settings, observer)?;
+            let observer = Arc::new(Watcher { cluster: name.clone(), metrics: state.metrics.clone() });
+            let cluster = Cluster::open(name.clone(), &servers, settings, observer, state.health.clone())?;
             cluster.start(ends).await;
             Ok((name, cluster, None))
         }

@@ -104,6 +104,7 @@ fields! {
     "upstream" => |e| text(e.outcome.upstream.as_deref().unwrap_or_default()),
     "server" => |e| text(e.outcome.server.as_deref().unwrap_or_default()),
     "tries" => |e| nonzero(e.outcome.tries.into()),
+    "failed" => |e| text(e.outcome.failed.as_deref().unwrap_or_default()),
     "connect" => |e| e.outcome.connect.map_or(Value::Absent, Value::Seconds),
     "first_byte" => |e| e.outcome.first_byte.map_or(Value::Absent, Value::Seconds),
     "transport" => |e| word(e.outcome.transport.as_str()),
@@ -142,7 +143,7 @@ pub(super) mod tests {
 
     /// The access-log line of VOCABULARY.md.
     const VOCABULARY: &str = "time id client method scheme host uri protocol status bytes_in bytes_out duration \
-        listener route rule outcome reason stored age ttl upstream server tries connect first_byte transport \
+        listener route rule outcome reason stored age ttl upstream server tries failed connect first_byte transport \
         user_agent referer trace";
 
     pub(in crate::telemetry) fn hit() -> Outcome {

@@ -21,7 +21,7 @@ mod route_metrics;
 mod server_metrics;
 mod table;
 mod throttle;
-mod timestamp;
+pub mod timestamp;
 
 pub use access_log::{AccessLog, Format, UnknownFormat};
 pub use listener_metrics::{ConnectionGuard, ConnectionProtocol, ListenerMetrics};

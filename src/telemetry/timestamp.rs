@@ -30,6 +30,13 @@ pub(super) fn rfc3339(out: &mut Vec<u8>, unix_millis: u64) {
     out.extend_from_slice(&text);
 }
 
+/// `2026-11-22T12:25:35.123Z`.
+pub fn utc(unix_millis: u64) -> String {
+    let mut out = Vec::with_capacity(24);
+    rfc3339(&mut out, unix_millis);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 /// Appends `22/Nov/2026:12:25:35 +0000`.
 pub(super) fn common_log(out: &mut Vec<u8>, unix_millis: u64) {
     let at = Moment::at(unix_millis);

@@ -1,9 +1,15 @@
-//! An origin server as the configuration writes it: `app:3000`, `http://10.0.0.1`, `https://origin.example.com`.
+//! An origin server as the configuration writes it: `app:3000`, `https://origin.example.com`, `unix:/run/app.sock`.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
+
+use super::endpoint::Endpoint;
+
+/// Longest path of a unix socket: what `sockaddr_un` takes beside its final zero (unix(7)).
+const MAX_PATH: usize = 107;
 
 /// Where one origin server listens, and whether it speaks TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,15 +17,16 @@ pub struct ServerAddress {
     host: Arc<str>,
     port: u16,
     tls: bool,
+    socket: Option<Arc<Path>>,
 }
 
 impl ServerAddress {
-    /// Lower-case name or IP address, without brackets. Never empty.
+    /// Lower-case name or IP address, without brackets. Never empty; `localhost` for a unix socket.
     pub fn host(&self) -> &Arc<str> {
         &self.host
     }
 
-    /// As written, else 80 for `http` and 443 for `https`. Never 0.
+    /// As written, else 80 for `http` and 443 for `https`. 0 only for a unix socket.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -29,18 +36,27 @@ impl ServerAddress {
         self.tls
     }
 
-    /// The IP address, if that is what was written instead of a name.
-    pub fn ip(&self) -> Option<IpAddr> {
-        self.host.parse().ok()
+    /// Where it listens, if that is what was written instead of a name.
+    pub fn endpoint(&self) -> Option<Endpoint> {
+        match &self.socket {
+            Some(path) => Some(Endpoint::Unix(path.clone())),
+            None => self.host.parse().ok().map(|ip| self.at(ip)),
+        }
+    }
+
+    /// Its endpoint at an address that was found for its name.
+    pub fn at(&self, ip: IpAddr) -> Endpoint {
+        Endpoint::Inet(SocketAddr::new(ip, self.port))
     }
 }
 
-/// `host:port`, the name that logs and metrics use.
+/// `host:port` or `unix:/path`, the name that logs and metrics use.
 impl fmt::Display for ServerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.host.contains(':') {
-            true => write!(f, "[{}]:{}", self.host, self.port),
-            false => write!(f, "{}:{}", self.host, self.port),
+        match &self.socket {
+            Some(path) => write!(f, "unix:{}", path.display()),
+            None if self.host.contains(':') => write!(f, "[{}]:{}", self.host, self.port),
+            None => write!(f, "{}:{}", self.host, self.port),
         }
     }
 }
@@ -49,14 +65,31 @@ impl FromStr for ServerAddress {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        // First of all, since every other message repeats a part of the text.
+        if let Some(path) = text.strip_prefix("unix:") {
+            return Self::socket(path);
+        }
+        // Before the rest, since every other message repeats a part of the text.
         if text.contains('@') {
             return Err(AddressError::UserInfo);
         }
         let (tls, authority) = split_scheme(text)?;
         refuse_more_than_authority(text, authority)?;
         let (host, port) = split_port(authority)?;
-        Ok(Self { host: parse_host(host)?, port: port.unwrap_or(if tls { 443 } else { 80 }), tls })
+        let port = port.unwrap_or(if tls { 443 } else { 80 });
+        Ok(Self { host: parse_host(host)?, port, tls, socket: None })
+    }
+}
+
+impl ServerAddress {
+    fn socket(path: &str) -> Result<Self, AddressError> {
+        let clean = path.bytes().all(|byte| !byte.is_ascii_control()) && !path.ends_with('/');
+        match path.starts_with('/') && clean && path.len() <= MAX_PATH {
+            true => {
+                let socket = Some(Path::new(path).into());
+                Ok(Self { host: "localhost".into(), port: 0, tls: false, socket })
+            }
+            false => Err(AddressError::Socket(path.to_owned())),
+        }
     }
 }
 
@@ -75,6 +108,10 @@ pub enum AddressError {
     Port(String),
     #[error("`{0}://` is not supported: write `http://` or `https://`")]
     Scheme(String),
+    #[error(
+        "`unix:{0}` is not a unix socket: write an absolute path of up to 107 bytes such as `unix:/run/app.sock`"
+    )]
+    Socket(String),
     #[error(
         "a server takes no user name or password: requests keep the `Authorization` that their clients send"
     )]
@@ -168,6 +205,7 @@ mod tests {
             ("https://origin.example.com.:8443", "origin.example.com.:8443", true),
             ("[::1]:8080", "[::1]:8080", false),
             ("https://[2001:DB8::1]", "[2001:db8::1]:443", true),
+            ("unix:/run/App.sock", "unix:/run/App.sock", false),
         ] {
             assert_eq!(parsed(text), (name.to_owned(), tls), "{text}");
         }
@@ -202,6 +240,9 @@ mod tests {
             ("a..b", E::Host("a..b".into())),
             ("münchen.example", E::Host("münchen.example".into())),
             ("app 1", E::Host("app 1".into())),
+            ("unix:app.sock", E::Socket("app.sock".into())),
+            ("unix:", E::Socket(String::new())),
+            ("unix:/run/", E::Socket("/run/".into())),
         ] {
             assert_eq!(text.parse::<ServerAddress>(), Err(error), "{text}");
         }

@@ -1,57 +1,65 @@
-//! What a cluster does while nobody asks it: check health and look names up, until shutdown or retirement.
+//! What a cluster does while nobody asks it: look names up, let servers back in, and tell of changes.
 
 use std::sync::Weak;
-use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use super::Cluster;
+use super::names::Asked;
 
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Chore {
-    Check,
-    LookUp,
+/// Looks each name up when it is due, and takes in each answer when it comes: a name whose servers are silent holds up no
+/// other. Holds the cluster only while at work: when it is dropped, `changed` closes and the work ends. What is under way
+/// then is given up.
+pub(super) async fn look_up(
+    cluster: Weak<Cluster>,
+    mut changed: watch::Receiver<()>,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    let mut asked = Asked::new();
+    loop {
+        let Some(next) = cluster.upgrade().map(|cluster| cluster.ask_due(&mut asked)) else { return };
+        tokio::select! {
+            () = reach(next) => {}
+            Some(answer) = asked.join_next() => match cluster.upgrade() {
+                Some(cluster) => cluster.learn(answer.into_iter().collect()),
+                None => return,
+            },
+            // All are due anew then, perhaps at other name servers: what the old ones say must not come last.
+            change = changed.changed() => match change {
+                Ok(()) => asked = Asked::new(),
+                Err(_) => return,
+            },
+            () = stopped(&mut shutdown) => return,
+        }
+    }
 }
 
-/// Repeats the chore after each pause, and at once when the cluster has changed; no pause means not before that.
-/// Holds the cluster only while at work: when it is dropped, `changed` closes and the work ends.
-pub(super) async fn repeat(
+/// Tells of servers that went or came back, and lets those back in that were left out for a while.
+pub(super) async fn watch(
     cluster: Weak<Cluster>,
-    chore: Chore,
-    mut pause: Option<Duration>,
+    mut checks: watch::Receiver<u64>,
     mut changed: watch::Receiver<()>,
     mut shutdown: watch::Receiver<bool>,
 ) {
     loop {
+        let next = match cluster.upgrade() {
+            Some(cluster) => cluster.attend().map(Instant::from_std),
+            None => return,
+        };
         tokio::select! {
-            () = rest(pause) => {}
+            () = reach(next) => {}
+            change = checks.changed() => if change.is_err() { return },
             change = changed.changed() => if change.is_err() { return },
             () = stopped(&mut shutdown) => return,
         }
-        let Some(cluster) = cluster.upgrade() else {
-            return;
-        };
-        pause = tokio::select! {
-            pause = cluster.perform(chore) => pause,
-            () = stopped(&mut shutdown) => return,
-        };
     }
 }
 
-impl Cluster {
-    /// Does the chore once; returns the pause until the next, if there is to be one.
-    async fn perform(&self, chore: Chore) -> Option<Duration> {
-        match chore {
-            Chore::Check => Some(self.check().await),
-            Chore::LookUp => self.look_up().await,
-        }
-    }
-}
-
-async fn rest(pause: Option<Duration>) {
-    match pause {
-        Some(pause) => sleep(pause).await,
+/// Returns at that moment; never, if there is none.
+async fn reach(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
         None => std::future::pending().await,
     }
 }

@@ -9,12 +9,16 @@ pub enum Failure {
     BodyCut,
     /// No connection within the connect deadline.
     ConnectTimeout,
+    /// Every server has as many requests as it may get.
+    Full,
     /// There was no server left to try.
     NoServer,
     /// What came back is not HTTP.
     Protocol,
     /// The connection broke before a response head.
     Reset,
+    /// A status that another server shall be asked after.
+    Status,
     /// The connection stood, but the origin neither read nor answered in time.
     Timeout,
     /// Refused, no route, or no TLS handshake.
@@ -70,23 +74,31 @@ impl Failure {
             Self::ConnectTimeout | Self::Unreachable => Retry::Elsewhere,
             // RFC 9112 §9.3.1: an idle connection may close at any time; repeating is for idempotent requests.
             Self::Reset if it.reused && it.replayable => Retry::Anywhere,
-            // Otherwise the origin may have acted on the request, or is likely to fail the same way.
-            Self::BodyCut | Self::NoServer | Self::Protocol | Self::Reset | Self::Timeout => Retry::No,
+            // RFC 9110 §9.2.2: the origin may have acted on it, so only what may be repeated goes elsewhere.
+            Self::Protocol | Self::Reset | Self::Status | Self::Timeout if it.replayable => Retry::Elsewhere,
+            Self::Protocol | Self::Reset | Self::Status | Self::Timeout => Retry::No,
+            // The client has a part of the answer, or there is nowhere else to go.
+            Self::BodyCut | Self::Full | Self::NoServer => Retry::No,
         }
     }
 
     /// The status of our answer, if none was sent yet.
     pub fn status(self) -> u16 {
         match self {
-            Self::BodyCut | Self::Protocol | Self::Reset | Self::Unreachable => 502,
-            Self::NoServer => 503,
+            Self::BodyCut | Self::Protocol | Self::Reset | Self::Status | Self::Unreachable => 502,
+            Self::Full | Self::NoServer => 503,
             Self::ConnectTimeout | Self::Timeout => 504,
         }
     }
 
     /// Whether any request would have failed this way: the server was not there, or did not answer in time.
     pub fn is_general(self) -> bool {
-        matches!(self, Self::ConnectTimeout | Self::NoServer | Self::Timeout | Self::Unreachable)
+        matches!(self, Self::ConnectTimeout | Self::Full | Self::NoServer | Self::Timeout | Self::Unreachable)
+    }
+
+    /// Whether the server had the request before it failed.
+    pub fn was_sent(self) -> bool {
+        !matches!(self, Self::ConnectTimeout | Self::Full | Self::NoServer | Self::Unreachable)
     }
 
     /// The word in metrics and logs.
@@ -94,9 +106,11 @@ impl Failure {
         match self {
             Self::BodyCut => "body_cut",
             Self::ConnectTimeout => "connect_timeout",
+            Self::Full => "full",
             Self::NoServer => "no_server",
             Self::Protocol => "protocol",
             Self::Reset => "reset",
+            Self::Status => "status",
             Self::Timeout => "timeout",
             Self::Unreachable => "unreachable",
         }
@@ -141,13 +155,13 @@ mod tests {
             (E::InvalidCert, Connect, "unreachable", 502, [Elsewhere; 3]),
             (E::ConnectTimedout, Connect, "connect_timeout", 504, [Elsewhere; 3]),
             (E::TLSHandshakeTimedout, Connect, "connect_timeout", 504, [Elsewhere; 3]),
-            (E::ConnectionClosed, Head, "reset", 502, [No, Anywhere, No]),
-            (E::ReadError, Head, "reset", 502, [No, Anywhere, No]),
-            (E::WriteError, Head, "reset", 502, [No, Anywhere, No]),
-            (E::ReadTimedout, Head, "timeout", 504, [No; 3]),
-            (E::WriteTimedout, Head, "timeout", 504, [No; 3]),
-            (E::InvalidHTTPHeader, Head, "protocol", 502, [No; 3]),
-            (E::H1Error, Head, "protocol", 502, [No; 3]),
+            (E::ConnectionClosed, Head, "reset", 502, [Elsewhere, Anywhere, No]),
+            (E::ReadError, Head, "reset", 502, [Elsewhere, Anywhere, No]),
+            (E::WriteError, Head, "reset", 502, [Elsewhere, Anywhere, No]),
+            (E::ReadTimedout, Head, "timeout", 504, [Elsewhere, Elsewhere, No]),
+            (E::WriteTimedout, Head, "timeout", 504, [Elsewhere, Elsewhere, No]),
+            (E::InvalidHTTPHeader, Head, "protocol", 502, [Elsewhere, Elsewhere, No]),
+            (E::H1Error, Head, "protocol", 502, [Elsewhere, Elsewhere, No]),
             (E::ConnectionClosed, Body, "body_cut", 502, [No; 3]),
             (E::ReadTimedout, Body, "body_cut", 502, [No; 3]),
             (E::Custom("InvalidChunk"), Body, "body_cut", 502, [No; 3]),

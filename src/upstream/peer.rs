@@ -6,12 +6,19 @@ use std::time::Duration;
 use pingora::protocols::TcpKeepalive;
 use pingora::upstreams::peer::HttpPeer;
 
+use super::endpoint::Endpoint;
 use super::server::Server;
 use super::settings::Settings;
 
 /// `group` keeps connections of different clusters apart in Pingora's pool.
-pub(super) fn build(server: &Server, settings: &Settings, group: u64) -> Box<HttpPeer> {
-    let mut peer = HttpPeer::new(server.address, server.tls, sni(server));
+///
+/// # Errors
+/// Pingora's, for the path of a socket that the system does not take.
+pub(super) fn build(server: &Server, settings: &Settings, group: u64) -> pingora::Result<Box<HttpPeer>> {
+    let mut peer = match &server.endpoint {
+        Endpoint::Inet(address) => HttpPeer::new(*address, server.tls, sni(server)),
+        Endpoint::Unix(path) => HttpPeer::new_uds(&path.to_string_lossy(), server.tls, sni(server))?,
+    };
     peer.group_key = group;
     // Pingora's own default for each of these is no limit.
     let options = &mut peer.options;
@@ -21,12 +28,12 @@ pub(super) fn build(server: &Server, settings: &Settings, group: u64) -> Box<Htt
     options.write_timeout = Some(settings.write);
     options.idle_timeout = Some(settings.idle);
     options.tcp_keepalive = Some(keepalive());
-    Box::new(peer)
+    Ok(Box::new(peer))
 }
 
 /// The same name gives the same group, so connections outlive a reload. Whatever later changes how a
 /// connection is made but is not in Pingora's own pool key (a CA file, ALPN, a source address) belongs in here.
-pub(super) fn group(cluster: &str) -> u64 {
+pub(super) fn group(cluster: &str, _settings: &Settings) -> u64 {
     let mut hasher = DefaultHasher::new();
     cluster.hash(&mut hasher);
     hasher.finish()
@@ -53,14 +60,34 @@ fn keepalive() -> TcpKeepalive {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+    use std::path::Path;
+
     use pingora::upstreams::peer::Peer;
 
     use super::*;
+    use crate::upstream::health::{HealthRegistry, Target};
+    use crate::upstream::server::Kept;
+    use crate::upstream::{ServerAddress, ServerSpec};
 
     fn peer(address: &str) -> Box<HttpPeer> {
-        let configured = address.parse().unwrap();
-        let server = Server::new(&configured, "192.0.2.1:80".parse().unwrap());
-        build(&server, &Settings::default(), group("app"))
+        let spec = ServerSpec::from(address.parse::<ServerAddress>().unwrap());
+        let endpoint =
+            spec.address.endpoint().unwrap_or_else(|| "192.0.2.1:80".parse::<SocketAddr>().unwrap().into());
+        let settings = Settings::default();
+        let target = Target { endpoint: endpoint.clone(), host: "app".into(), tls: None };
+        let watched = HealthRegistry::new().watch(target, &settings.health);
+        let server = Server::new(&spec, endpoint, Kept::default(), watched);
+        build(&server, &settings, group("app", &settings)).unwrap()
+    }
+
+    #[test]
+    fn a_unix_socket_is_connected_to_by_its_path() {
+        let peer = peer("unix:/run/app.sock");
+        assert_eq!(
+            peer.address().as_unix().and_then(|unix| unix.as_pathname()),
+            Some(Path::new("/run/app.sock"))
+        );
     }
 
     #[test]
@@ -88,7 +115,7 @@ mod tests {
     fn clusters_share_no_connections() {
         let (one, mut other) = (peer("app:80"), peer("app:80"));
         assert_eq!(one.reuse_hash(), other.reuse_hash());
-        other.group_key = group("api");
+        other.group_key = group("api", &Settings::default());
         assert_ne!(one.reuse_hash(), other.reuse_hash());
     }
 }

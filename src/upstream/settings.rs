@@ -1,10 +1,17 @@
-//! How a cluster connects, checks and looks names up; every default beside its reason.
+//! How a cluster balances, connects, retries, checks and looks names up; every default beside its reason.
 
+use std::net::SocketAddr;
 use std::time::Duration;
+
+use super::balance::Balance;
+use super::health::{Ejection, Health};
+use crate::http::status::StatusRange;
 
 /// One cluster's settings. `Settings::default()` is what a file that says nothing gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
+    /// Which server is next. Default: each in turn.
+    pub balance: Balance,
     /// Longest time to a usable connection, TLS handshake included. Default 3 s: two lost SYNs.
     pub connect: Duration,
     /// Longest silence of the origin, before its first byte and between two. Default 60 s, as nginx.
@@ -15,8 +22,12 @@ pub struct Settings {
     pub idle: Duration,
     /// Origin servers asked for one request before giving up. Default 2.
     pub tries: usize,
+    /// What may be sent to another server once one had it.
+    pub retry: RetryOn,
     /// Background checks.
     pub health: Health,
+    /// When requests that fail take a server out.
+    pub eject: Ejection,
     /// Name look-ups.
     pub lookup: Lookup,
 }
@@ -24,52 +35,67 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            balance: Balance::default(),
             connect: Duration::from_secs(3),
             read: Duration::from_secs(60),
             write: Duration::from_secs(60),
             idle: Duration::from_secs(60),
             tries: 2,
+            retry: RetryOn::default(),
             health: Health::default(),
+            eject: Ejection::default(),
             lookup: Lookup::default(),
         }
     }
 }
 
-/// When a server counts as down, and when as up again.
+/// What may be sent again, and how often. A request that no server has seen may always be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Health {
-    /// Pause between two checks. Default 5 s.
-    pub every: Duration,
-    /// Longest time one check may take. Default 2 s.
-    pub timeout: Duration,
-    /// Failed checks in a row that take a server out. Default 3: one lost packet is no outage.
-    pub fall: usize,
-    /// Passed checks in a row that take it back. Default 2.
-    pub rise: usize,
+pub struct RetryOn {
+    /// Statuses that say this server cannot, and another may. Default 502, 503 and 504.
+    pub statuses: Vec<StatusRange>,
+    /// How long after its first try a request may still be tried anew. Default 30 s: who has waited longer has left.
+    pub within: Duration,
+    /// Requests that may be sent again, in percent of all. Default 20, and ten a second beside them.
+    pub budget: u32,
 }
 
-impl Default for Health {
-    fn default() -> Self {
-        Self { every: Duration::from_secs(5), timeout: Duration::from_secs(2), fall: 3, rise: 2 }
+impl RetryOn {
+    /// Whether another server is asked after this status.
+    pub fn takes(&self, status: u16) -> bool {
+        self.statuses.iter().any(|range| range.contains(status))
     }
 }
 
-/// How often server names are looked up again.
+impl Default for RetryOn {
+    fn default() -> Self {
+        let statuses = [502, 503, 504].map(|status| StatusRange { from: status, to: status }).into();
+        Self { statuses, within: Duration::from_secs(30), budget: 20 }
+    }
+}
+
+/// How server names are looked up, and when again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lookup {
-    /// Pause between look-ups. Default 30 s: the system's resolver tells no TTL, so we take what
-    /// service discovery in Docker, Kubernetes and Consul hands out at most, inside 5 s … 5 min.
-    pub every: Duration,
-    /// Pause while a name has no address at all. Default 5 s.
+    /// Name servers to ask. Default none: those of the system, and its hosts file.
+    pub servers: Vec<SocketAddr>,
+    /// Shortest time an answer is used, whatever its TTL says. Default 5 s: some say 0.
+    pub min_ttl: Duration,
+    /// Longest time an answer is used. Default 5 min: a server that has moved is found again by then.
+    pub max_ttl: Duration,
+    /// Pause after a failed look-up; while there are addresses from before, each further one doubles it, up to
+    /// `max_ttl`. Default 5 s.
     pub retry: Duration,
-    /// Longest time one look-up may take. Default 5 s, so that a dead resolver does not hold up a start.
+    /// Longest time one look-up may take. Default 5 s, so that a dead name server does not hold up a start.
     pub timeout: Duration,
 }
 
 impl Default for Lookup {
     fn default() -> Self {
         Self {
-            every: Duration::from_secs(30),
+            servers: Vec::new(),
+            min_ttl: Duration::from_secs(5),
+            max_ttl: Duration::from_secs(300),
             retry: Duration::from_secs(5),
             timeout: Duration::from_secs(5),
         }

@@ -1,8 +1,7 @@
-//! A cluster against real listeners: turns, checks, exclusions and names that resolve late.
+//! A cluster against real listeners: turns, checks, exclusions, caps, and names that resolve late.
 
 use std::collections::BTreeSet;
-use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use super::discovery::Resolve;
+use super::discovery::{Found, LookupError, Resolve};
 use super::*;
 
 pub const SOON: Duration = Duration::from_millis(20);
@@ -29,14 +28,14 @@ impl Observer for Channel {
 
 /// Answers every name with what it holds; nothing is a failure.
 #[derive(Default)]
-pub struct Book(pub Mutex<Vec<SocketAddr>>);
+pub struct Book(pub Mutex<Vec<IpAddr>>);
 
 #[async_trait]
 impl Resolve for Book {
-    async fn resolve(&self, _host: &str, _port: u16) -> io::Result<Vec<SocketAddr>> {
+    async fn resolve(&self, _host: &str) -> Result<Found, LookupError> {
         match self.0.lock().clone() {
-            none if none.is_empty() => Err(io::Error::other("NXDOMAIN")),
-            some => Ok(some),
+            none if none.is_empty() => Err(LookupError::NoAddress),
+            addresses => Ok(Found::new(addresses, Duration::ZERO)),
         }
     }
 }
@@ -45,53 +44,85 @@ pub struct Bed {
     pub cluster: Arc<Cluster>,
     pub told: mpsc::UnboundedReceiver<(String, bool)>,
     pub book: Arc<Book>,
+    /// Ends the background work when it goes.
+    pub stop: watch::Sender<bool>,
 }
 
-/// A cluster without background work, so that a test says when a check happens.
-pub async fn quiet(servers: &[String]) -> Bed {
-    let bed = bed(servers, hasty());
-    bed.cluster.look_up().await;
-    bed
-}
-
+/// Everything as fast as can be, so that no test waits.
 pub fn hasty() -> Settings {
     let mut settings = Settings::default();
-    settings.health.every = SOON;
-    settings.lookup.retry = SOON;
-    settings.lookup.every = SOON;
+    (settings.health.every, settings.health.every_down) = (SOON, SOON);
+    (settings.lookup.min_ttl, settings.lookup.max_ttl) = (Duration::ZERO, Duration::ZERO);
+    settings.lookup.retry = Duration::ZERO;
     settings
 }
 
-pub fn addresses(servers: &[impl AsRef<str>]) -> Vec<ServerAddress> {
-    servers.iter().map(|server| server.as_ref().parse().unwrap()).collect()
+/// Checks only once, and nothing is ejected.
+pub fn calm() -> Settings {
+    let mut settings = hasty();
+    let hour = Duration::from_secs(3600);
+    (settings.health.every, settings.health.every_down) = (hour, hour);
+    settings.eject.failures = 0;
+    settings
 }
 
-pub fn bed(servers: &[String], settings: Settings) -> Bed {
+pub fn specs(servers: &[impl AsRef<str>]) -> Vec<ServerSpec> {
+    let spec = |server: &str| ServerSpec::from(server.parse::<ServerAddress>().unwrap());
+    servers.iter().map(|server| spec(server.as_ref())).collect()
+}
+
+/// A cluster that does nothing by itself but check.
+pub async fn bed(servers: &[impl AsRef<str>], settings: Settings) -> Bed {
+    bed_of(&specs(servers), settings).await
+}
+
+pub async fn bed_of(servers: &[ServerSpec], settings: Settings) -> Bed {
     let (tx, told) = mpsc::unbounded_channel();
     let book = Arc::new(Book::default());
-    let servers = addresses(servers);
-    let observer = Arc::new(Channel(tx));
-    let cluster = Cluster::open_with("app".into(), &servers, settings, observer, book.clone());
-    Bed { cluster: cluster.unwrap(), told, book }
+    let (asked, observer) = (book.clone(), Arc::new(Channel(tx)));
+    let resolvers: names::Resolvers = Box::new(move |_| asked.clone());
+    let registry = HealthRegistry::new();
+    let cluster = Cluster::open_with("app".into(), servers, settings, observer, registry, resolvers).unwrap();
+    cluster.change(|_| ());
+    cluster.look_up().await;
+    Bed { cluster, told, book, stop: watch::Sender::new(false) }
 }
 
 impl Bed {
+    pub async fn start(&self) {
+        self.cluster.start(self.stop.subscribe()).await;
+    }
+
     pub async fn next_told(&mut self) -> (String, bool) {
         timeout(LONG, self.told.recv()).await.unwrap().unwrap()
     }
 
-    pub async fn check(&self, times: usize) {
-        for _ in 0..times {
-            self.cluster.check().await;
-        }
+    /// Waits until it is told of a server.
+    pub async fn until(&mut self, server: impl ToString, up: bool) {
+        let wanted = (server.to_string(), up);
+        while self.next_told().await != wanted {}
     }
 
-    pub fn picks(&self, times: usize) -> Vec<SocketAddr> {
-        (0..times).map(|_| self.cluster.pick(&[]).unwrap().address).collect()
+    pub async fn find(&self, addresses: &[&str]) {
+        *self.book.0.lock() = addresses.iter().map(|address| address.parse().unwrap()).collect();
+        self.cluster.look_up().await;
+    }
+
+    pub fn pick(&self, tried: &[SocketAddr]) -> Result<Picked, Failure> {
+        let tried: Vec<_> = tried.iter().map(|address| Endpoint::from(*address)).collect();
+        self.cluster.pick(&tried, None)
+    }
+
+    pub fn picks(&self, times: usize) -> Vec<String> {
+        (0..times).map(|_| self.pick(&[]).unwrap().server.endpoint.to_string()).collect()
     }
 
     pub fn ups(&self) -> Vec<bool> {
-        self.cluster.servers().iter().map(|s| s.up).collect()
+        self.cluster.servers().iter().map(ServerState::up).collect()
+    }
+
+    pub fn active(&self) -> Vec<usize> {
+        self.cluster.servers().iter().map(|server| server.active).collect()
     }
 }
 
@@ -109,10 +140,13 @@ pub fn deaf() -> (TcpSocket, SocketAddr) {
     (socket, address)
 }
 
+const A: &str = "192.0.2.1:80";
+const B: &str = "192.0.2.2:80";
+const C: &str = "192.0.2.3:80";
+
 #[tokio::test]
 async fn servers_take_turns() {
-    let servers = ["192.0.2.1:80", "192.0.2.2:80", "192.0.2.3:80"].map(String::from);
-    let bed = quiet(&servers).await;
+    let bed = bed(&[A, B, C], calm()).await;
     let picks = bed.picks(9);
     let round: BTreeSet<_> = picks[..3].iter().collect();
     assert_eq!(round.len(), 3);
@@ -121,58 +155,62 @@ async fn servers_take_turns() {
 }
 
 #[tokio::test]
-async fn a_server_is_down_after_fall_checks_and_back_after_rise() {
+async fn weights_are_shares() {
+    let mut servers = specs(&[A, B]);
+    servers[0].weight = 3;
+    let bed = bed_of(&servers, calm()).await;
+    assert_eq!(bed.picks(400).iter().filter(|picked| *picked == A).count(), 300);
+}
+
+#[tokio::test]
+async fn a_server_is_down_after_checks_that_failed_and_back_after_some_that_passed() {
     let (_listener, good) = listener().await;
     let (socket, bad) = deaf();
-    let mut bed = quiet(&[good.to_string(), bad.to_string()]).await;
+    let mut bed = bed(&[good.to_string(), bad.to_string()], hasty()).await;
+    bed.start().await;
     assert_eq!(bed.next_told().await, (good.to_string(), true));
     assert_eq!(bed.next_told().await, (bad.to_string(), true));
 
-    bed.check(2).await;
-    assert_eq!(bed.ups(), [true, true]);
-    bed.check(1).await;
-    assert_eq!(bed.ups(), [true, false]);
     assert_eq!(bed.next_told().await, (bad.to_string(), false));
-    assert_eq!(bed.picks(6), [good; 6]);
+    assert_eq!(bed.ups(), [true, false]);
+    assert_eq!(bed.picks(6), vec![good.to_string(); 6]);
+    let state = &bed.cluster.servers()[1];
+    assert_eq!(state.state, State::Down);
+    assert!(state.reason.as_ref().is_some_and(|why| why.contains("3 checks failed")), "{state:?}");
 
     let _listener = socket.listen(16).unwrap();
-    bed.check(1).await;
-    assert_eq!(bed.ups(), [true, false]);
-    bed.check(1).await;
     assert_eq!(bed.next_told().await, (bad.to_string(), true));
-    assert_eq!(bed.picks(6).into_iter().collect::<BTreeSet<_>>(), BTreeSet::from([good, bad]));
+    assert_eq!(bed.picks(6).into_iter().collect::<BTreeSet<_>>().len(), 2);
     assert!(bed.told.try_recv().is_err(), "told once");
 }
 
 #[tokio::test]
-async fn checks_run_in_the_background_until_shutdown() {
-    let (_socket, bad) = deaf();
-    let mut bed = bed(&[bad.to_string()], hasty());
-    let (stop, shutdown) = watch::channel(false);
-    bed.cluster.start(shutdown).await;
-    assert_eq!(bed.next_told().await, (bad.to_string(), true));
-    assert_eq!(bed.next_told().await, (bad.to_string(), false));
-    stop.send(true).unwrap();
-    timeout(LONG, stop.closed()).await.unwrap(); // the tasks dropped their receivers
+async fn background_work_ends_when_it_is_told_to() {
+    let bed = bed(&["app:80"], hasty()).await;
+    bed.start().await;
+    bed.stop.send_replace(true);
+    timeout(LONG, bed.stop.closed()).await.unwrap(); // the tasks dropped their receivers
 }
 
 #[tokio::test]
 async fn background_work_ends_with_the_cluster() {
-    let bed = bed(&["app:80".into()], hasty());
-    let (stop, shutdown) = watch::channel(false);
-    bed.cluster.start(shutdown).await;
-    drop(bed);
-    timeout(LONG, stop.closed()).await.unwrap();
+    let bed = bed(&["app:80"], hasty()).await;
+    bed.start().await;
+    drop(bed.cluster);
+    timeout(LONG, bed.stop.closed()).await.unwrap();
 }
 
 #[tokio::test]
 async fn with_all_servers_down_each_still_gets_its_turn() {
     let (_one, a) = deaf();
     let (_two, b) = deaf();
-    let bed = quiet(&[a.to_string(), b.to_string()]).await;
-    bed.check(3).await;
-    assert_eq!(bed.ups(), [false, false]);
-    assert_eq!(bed.picks(2).into_iter().collect::<BTreeSet<_>>(), BTreeSet::from([a, b]));
+    let mut bed = bed(&[a.to_string(), b.to_string()], hasty()).await;
+    bed.start().await;
+    bed.until(a, false).await;
+    while bed.ups() != [false, false] {
+        bed.next_told().await;
+    }
+    assert_eq!(bed.picks(2).into_iter().collect::<BTreeSet<_>>().len(), 2);
 }
 
 #[tokio::test]
@@ -180,21 +218,88 @@ async fn the_share_of_a_down_server_is_spread_evenly() {
     let (_one, a) = listener().await;
     let (_two, b) = listener().await;
     let (_socket, bad) = deaf();
-    let bed = quiet(&[a, b, bad].map(|address| address.to_string())).await;
-    bed.check(3).await;
-    let picks = bed.picks(100);
-    assert_eq!(picks.iter().filter(|picked| **picked == a).count(), 50);
+    let mut bed = bed(&[a, b, bad].map(|address| address.to_string()), hasty()).await;
+    bed.start().await;
+    bed.until(bad, false).await;
+    assert_eq!(bed.picks(100).iter().filter(|picked| **picked == a.to_string()).count(), 50);
 }
 
 #[tokio::test]
 async fn a_tried_server_is_not_given_again() {
     let (_listener, good) = listener().await;
     let (_socket, bad) = deaf();
-    let bed = quiet(&[good.to_string(), bad.to_string()]).await;
-    bed.check(3).await;
-    assert_eq!(bed.cluster.pick(&[]).unwrap().address, good);
-    assert_eq!(bed.cluster.pick(&[good]).unwrap().address, bad, "down beats none");
-    assert!(bed.cluster.pick(&[good, bad]).is_none());
+    let mut bed = bed(&[good.to_string(), bad.to_string()], hasty()).await;
+    bed.start().await;
+    bed.until(bad, false).await;
+    let endpoint = |tried: &[SocketAddr]| bed.pick(tried).map(|picked| picked.server.endpoint.clone());
+    assert_eq!(endpoint(&[]).ok(), Some(good.into()));
+    assert_eq!(endpoint(&[good]).ok(), Some(bad.into()), "down beats none");
+    assert_eq!(endpoint(&[good, bad]).err(), Some(Failure::NoServer));
+}
+
+#[tokio::test]
+async fn a_backup_is_asked_while_no_other_can_be() {
+    let (_listener, good) = listener().await;
+    let (socket, bad) = deaf();
+    let mut servers = specs(&[bad.to_string(), good.to_string()]);
+    servers[1].backup = true;
+    let mut bed = bed_of(&servers, hasty()).await;
+    bed.start().await;
+    assert_eq!(bed.picks(4), vec![bad.to_string(); 4]);
+    bed.until(bad, false).await;
+    assert_eq!(bed.picks(4), vec![good.to_string(); 4]);
+    let _listener = socket.listen(16).unwrap();
+    bed.until(bad, true).await;
+    assert_eq!(bed.picks(4), vec![bad.to_string(); 4]);
+    // A request that failed there may go to the backup.
+    assert_eq!(bed.pick(&[bad]).ok().map(|picked| picked.server.endpoint.clone()), Some(good.into()));
+}
+
+#[tokio::test]
+async fn a_server_gets_no_more_than_it_may_and_then_none_is_left() {
+    let mut servers = specs(&[A, B]);
+    servers.iter_mut().for_each(|server| server.max_connections = std::num::NonZeroU32::new(2));
+    let bed = bed_of(&servers, calm()).await;
+    let mut held: Vec<_> = (0..4).map(|_| bed.pick(&[]).unwrap()).collect();
+    assert_eq!(bed.active(), [2, 2]);
+    assert_eq!(bed.pick(&[]).err(), Some(Failure::Full));
+    assert!(!bed.cluster.may_retry(&[Endpoint::from(A.parse::<SocketAddr>().unwrap())], false));
+    let freed = held.remove(0).server.endpoint.to_string();
+    assert_eq!(bed.picks(1), [freed]);
+}
+
+#[tokio::test]
+async fn requests_that_fail_take_a_server_out_for_a_while() {
+    let mut settings = calm();
+    (settings.eject.failures, settings.eject.for_) = (2, SOON);
+    let mut bed = bed(&[A, B], settings).await;
+    bed.start().await;
+    bed.until(B, true).await;
+    let fail = |name: &str| {
+        let server = (0..2).find_map(|_| bed.pick(&[]).ok().map(|p| p.server).filter(|s| &*s.name == name));
+        bed.cluster.failed(&server.unwrap(), "reset", "connection reset".to_owned());
+    };
+    fail(A);
+    assert_eq!(bed.ups(), [true, true]);
+    fail(A);
+    let state = &bed.cluster.servers()[0];
+    let error = state.last_error.as_ref().map(|error| error.what.as_str());
+    assert_eq!(error, Some("connection reset"));
+    bed.until(A, false).await;
+    bed.until(A, true).await;
+    assert_eq!(bed.picks(2).into_iter().collect::<BTreeSet<_>>().len(), 2);
+}
+
+#[tokio::test]
+async fn never_is_more_than_half_of_a_cluster_left_out() {
+    let mut settings = calm();
+    settings.eject.failures = 1;
+    let bed = bed(&[A, B, C], settings).await;
+    for _ in 0..9 {
+        let server = bed.pick(&[]).unwrap().server;
+        bed.cluster.failed(&server, "reset", "connection reset".to_owned());
+    }
+    assert_eq!(bed.ups().into_iter().filter(|up| !up).count(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -203,78 +308,83 @@ async fn a_crowd_of_requests_always_finds_the_one_server_that_is_up() {
     let sockets: Vec<_> = (0..4).map(|_| deaf()).collect();
     let mut servers: Vec<_> = sockets.iter().map(|(_, a)| a.to_string()).collect();
     servers.push(good.to_string());
-    let bed = Arc::new(quiet(&servers).await);
-    bed.check(3).await;
+    let mut bed = bed(&servers, hasty()).await;
+    bed.start().await;
+    while bed.ups().into_iter().filter(|up| *up).count() > 1 {
+        bed.next_told().await;
+    }
+    let bed = Arc::new(bed);
     let crowd = (0..4).map(|_| {
         let bed = bed.clone();
         tokio::spawn(async move { bed.picks(2000) })
     });
     for picks in crowd.collect::<Vec<_>>() {
-        assert!(picks.await.unwrap().iter().all(|a| *a == good));
+        assert!(picks.await.unwrap().iter().all(|picked| *picked == good.to_string()));
     }
 }
 
 #[tokio::test]
 async fn a_name_that_does_not_resolve_is_tried_until_it_does() {
-    let mut bed = bed(&["app.internal:80".into()], hasty());
-    let (_stop, shutdown) = watch::channel(false);
-    bed.cluster.start(shutdown).await;
-    assert_eq!(bed.next_told().await, ("app.internal:80".into(), false));
-    assert!(bed.cluster.pick(&[]).is_none());
-
     let (_listener, address) = listener().await;
-    *bed.book.0.lock() = vec![address];
-    assert_eq!(bed.next_told().await, ("app.internal:80".into(), true));
-    let server = bed.cluster.pick(&[]).unwrap();
-    assert_eq!((server.address, &*server.name), (address, "app.internal:80"));
+    let name = format!("app.internal:{}", address.port());
+    let mut bed = bed(&[&name], hasty()).await;
+    bed.start().await;
+    assert_eq!(bed.next_told().await, (name.clone(), false));
+    assert_eq!(bed.pick(&[]).err(), Some(Failure::NoServer));
+    assert_eq!(bed.cluster.servers()[0].state, State::Unresolved);
+
+    *bed.book.0.lock() = vec![address.ip()];
+    assert_eq!(bed.next_told().await, (name.clone(), true));
+    let server = bed.pick(&[]).unwrap().server;
+    assert_eq!((&server.endpoint, &*server.name), (&address.into(), &*name));
 }
 
 #[tokio::test]
 async fn a_failed_look_up_keeps_the_addresses_and_their_counts() {
-    let (a, b) = ("192.0.2.1:80".parse().unwrap(), "192.0.2.2:80".parse().unwrap());
-    let bed = quiet(&["app.internal:80".into()]).await;
-    *bed.book.0.lock() = vec![a];
-    bed.cluster.look_up().await;
-    let try_under_way = bed.cluster.pick(&[]).unwrap().enter();
+    let bed = bed(&["app.internal:80"], calm()).await;
+    bed.find(&["192.0.2.1"]).await;
+    let under_way = bed.pick(&[]).unwrap();
 
-    bed.book.0.lock().clear();
-    bed.cluster.look_up().await;
-    assert_eq!(bed.picks(1), [a]);
-    *bed.book.0.lock() = vec![b, a];
-    bed.cluster.look_up().await;
-    let active = || bed.cluster.servers().iter().map(|s| s.active).collect::<Vec<_>>();
-    assert_eq!(active(), [1, 0]);
-    drop(try_under_way);
-    assert_eq!(active(), [0, 0]);
+    bed.find(&[]).await;
+    assert_eq!(bed.picks(1), [A]);
+    bed.find(&["192.0.2.2", "192.0.2.1"]).await;
+    assert_eq!(bed.active(), [1, 0]);
+    drop(under_way);
+    assert_eq!(bed.active(), [0, 0]);
 }
 
 #[tokio::test]
 async fn a_name_is_up_while_one_of_its_addresses_is() {
     let (_listener, good) = listener().await;
-    let (_socket, bad) = deaf();
-    let mut bed = quiet(&["app.internal:80".into()]).await;
-    assert_eq!(bed.next_told().await, ("app.internal:80".into(), false));
-    *bed.book.0.lock() = vec![good, bad];
-    bed.cluster.look_up().await;
-    assert_eq!(bed.next_told().await, ("app.internal:80".into(), true));
-    bed.check(3).await;
-    assert_eq!(bed.picks(4), [good; 4]);
+    let name = format!("app.internal:{}", good.port());
+    let mut bed = bed(&[&name], hasty()).await;
+    assert_eq!(bed.next_told().await, (name.clone(), false));
+    bed.find(&["127.0.0.1", "127.0.0.2"]).await; // the second refuses
+    assert_eq!(bed.next_told().await, (name.clone(), true));
+    bed.start().await;
+    while bed.ups() != [true, false] {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(bed.picks(4), vec![good.to_string(); 4]);
     assert!(bed.told.try_recv().is_err());
 }
 
 #[tokio::test]
 async fn the_systems_resolver_knows_localhost() {
-    let server = "localhost:80".parse().unwrap();
-    let cluster = Cluster::open("app", &[server], Settings::default(), Arc::new(())).unwrap();
+    let cluster =
+        Cluster::open("app", &specs(&["localhost:80"]), calm(), Arc::new(()), HealthRegistry::new());
+    let cluster = cluster.unwrap();
+    cluster.change(|_| ());
     cluster.look_up().await;
-    assert!(cluster.pick(&[]).unwrap().address.ip().is_loopback());
+    let Endpoint::Inet(address) = cluster.pick(&[], None).unwrap().server.endpoint else { panic!() };
+    assert!(address.ip().is_loopback());
 }
 
 #[tokio::test]
 async fn a_refused_connection_reads_as_unreachable() {
     let (_socket, bad) = deaf();
-    let bed = quiet(&[bad.to_string()]).await;
-    let peer = bed.cluster.peer(&bed.cluster.pick(&[]).unwrap());
+    let bed = bed(&[bad.to_string()], calm()).await;
+    let peer = bed.cluster.peer(&bed.pick(&[]).unwrap().server).unwrap();
     let connector = pingora::connectors::TransportConnector::new(None);
     let mut error = connector.get_stream(&*peer).await.err().unwrap();
     error.as_up(); // as Pingora's proxy does before `fail_to_connect`
@@ -284,8 +394,7 @@ async fn a_refused_connection_reads_as_unreachable() {
 #[test]
 fn a_list_without_sense_is_refused() {
     let open = |servers: &[&str]| {
-        let servers: Vec<_> = servers.iter().map(|s| s.parse().unwrap()).collect();
-        Cluster::open("app", &servers, Settings::default(), Arc::new(())).err()
+        Cluster::open("app", &specs(servers), calm(), Arc::new(()), HealthRegistry::new()).err()
     };
     assert_eq!(open(&[]), Some(UpstreamError::Empty("app".into())));
     let twice = UpstreamError::Twice("app".into(), "a:80".into());

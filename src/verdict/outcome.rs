@@ -72,6 +72,8 @@ pub struct Outcome {
     pub server: Option<Arc<str>>,
     /// Connections tried.
     pub tries: u32,
+    /// Servers that failed before, and how: `app1:8080=timeout app2:8080=503`.
+    pub failed: Option<Box<str>>,
     /// Time to connect to the server; `None` on a reused connection.
     pub connect: Option<Duration>,
     /// Time from sending the request to the head of the server's response.
@@ -96,6 +98,7 @@ impl Outcome {
             upstream: None,
             server: None,
             tries: 0,
+            failed: None,
             connect: None,
             first_byte: None,
         }

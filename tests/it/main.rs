@@ -16,6 +16,7 @@ mod parts;
 mod pipelining;
 mod refusals;
 mod reload;
+mod retries;
 mod routes;
 mod rules;
 mod servers;

@@ -4,8 +4,9 @@ use super::settings::{LIFETIME, TAG_BYTES, TAGS, THEN};
 use super::{is_empty, items, key};
 use crate::cache::policy::Ignore;
 use crate::config::{Diagnostic, Fields, Node, Report, Severity, edits, quantity};
+use crate::http::status::StatusRange;
 use crate::route::{Edits, Template, TextPattern};
-use crate::rules::{StatusRange, Store, StripCookies, Then};
+use crate::rules::{Store, StripCookies, Then};
 use crate::verdict::Setting;
 use std::str::FromStr;
 

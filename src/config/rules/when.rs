@@ -3,8 +3,9 @@
 use crate::config::matchers;
 use crate::config::named::{FIELD_TESTS, header_tests};
 use crate::config::{Field, Fields, Kind, Need, Node, Report, Section};
+use crate::http::status::StatusRange;
 use crate::route::TextPattern;
-use crate::rules::{StatusRange, When};
+use crate::rules::When;
 use std::str::FromStr;
 
 /// The conditions of a rule. Contains itself, for `any`, `all` and `not`.

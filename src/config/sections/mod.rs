@@ -2,7 +2,7 @@
 //!
 //! - `top` is the whole file and puts the parts together on a `bench`;
 //! - `listeners`, `trusted_proxies`, `admin`, `log`, `limits`, `cache` stand alone;
-//! - `upstreams` with `health` and `lookup` are the origins;
+//! - `upstreams` with `retry`, `health`, `eject` and `lookup` are the origins;
 //! - `routes` with `unique` (names), `actions`, `answers` and `rewrite` say what becomes of a request.
 //!
 //! A table's documentation is the manual: the reference and the schema are generated from it. A section compiles with
@@ -14,11 +14,13 @@ mod admin;
 mod answers;
 mod bench;
 mod cache;
+mod eject;
 mod health;
 mod limits;
 mod listeners;
 mod log;
 mod lookup;
+mod retry;
 mod rewrite;
 mod routes;
 mod top;
@@ -32,4 +34,4 @@ pub use top::{TOP, compile};
 pub(super) use admin::ADMIN;
 pub(super) use listeners::LISTENER;
 pub(super) use routes::ROUTE;
-pub(super) use upstreams::UPSTREAM;
+pub(super) use upstreams::{SERVER, UPSTREAM};

@@ -58,6 +58,11 @@ fn a_mistake_in_a_secret_does_not_tell_it() {
             "['https://${file:secret}/x', 'https://u:${file:secret}@x', SECRET, '${file:secret}:x']",
         ),
         ("'app1:8080'", "SECRET, connect: SECRET, tries: SECRET, health: { path: SECRET, fall: SECRET }"),
+        (
+            "'app1:8080'",
+            "a, health: { path: SECRET, host: SECRET, method: SECRET, status: SECRET, port: SECRET, body: SECRET }, \
+             eject: { failures: SECRET, for: SECRET }",
+        ),
         ("routes", "cache: { memory: SECRET }\nlog: { access: { format: SECRET } }\nroutes"),
         ("routes", "cache: SECRET\nlog: SECRET\nlimits: SECRET\nadmin: SECRET\nroutes"),
         ("routes", "admin: { bind: SECRET, token: '${file:secret} ä' }\nroutes"),
@@ -79,6 +84,7 @@ fn what_is_in_force_does_not_tell_it() {
         ("[{ upstream: app }]", "[{ upstream: app, match: { host: SECRET } }]"),
         ("[{ upstream: app }]", "[{ upstream: app, response_headers: { set: { X-A: SECRET } } }]"),
         ("'app1:8080'", "SECRET"),
+        ("'app1:8080'", "a, health: { path: '/x?${file:secret}', body: SECRET }"),
         ("routes", "admin: { token: SECRET }\nlog: { access: { to: SECRET } }\nroutes"),
     ];
     for (part, instead) in rows {

@@ -63,7 +63,10 @@ fn what_stands_alone_is_as_it_is_written() {
     assert!(setup.limits.drain.is_zero());
     let app = &setup.upstreams[0];
     assert_eq!((&*app.name, app.settings.tries, app.settings.lookup.retry.as_millis()), ("app", 5, 250));
-    assert_eq!(app.servers.iter().map(ToString::to_string).collect::<Vec<_>>(), ["app1:8080", "app2:443"]);
+    assert_eq!(
+        app.servers.iter().map(|server| server.address.to_string()).collect::<Vec<_>>(),
+        ["app1:8080", "app2:443"]
+    );
 }
 
 #[test]

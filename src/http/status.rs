@@ -1,4 +1,4 @@
-//! Statuses as rules name them: `404`, `4xx`, `400-499`.
+//! Statuses as the configuration names them: `404`, `4xx`, `400-499`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -33,7 +33,7 @@ impl StatusRange {
     }
 
     /// How many statuses are in it, less one; the narrower range says more about a status.
-    pub(super) fn width(self) -> u16 {
+    pub fn width(self) -> u16 {
         self.to.saturating_sub(self.from)
     }
 }

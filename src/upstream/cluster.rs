@@ -1,0 +1,313 @@
+//! Origin servers that serve the same content: which one gets a request, and what its answers teach about it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use pingora::upstreams::peer::HttpPeer;
+use tokio::sync::watch;
+
+use super::balance::{Balance, client_key};
+use super::budget::Budget;
+use super::discovery;
+use super::endpoint::Endpoint;
+use super::failure::Failure;
+use super::health::{HealthRegistry, Observer, Standing, Target, Told, may_eject};
+use super::names::{Answers, Asked, Listed, Names, Resolvers};
+use super::roster::{Picked, Roster};
+use super::server::{ClusterState, Kept, Server, ServerState};
+use super::settings::Settings;
+use super::spec::ServerSpec;
+use super::{background, peer};
+use crate::http::request::RequestView;
+
+/// Servers one cluster may list: a bound on what a look-up and a page of the operator cost.
+const MAX_SERVERS: usize = 1000;
+
+/// Origin servers that serve the same content.
+pub struct Cluster {
+    name: Arc<str>,
+    force: ArcSwap<InForce>,
+    names: Names,
+    roster: ArcSwap<Roster>,
+    /// Locked while servers change, so that nobody is told what was true before.
+    told: Mutex<Told>,
+    budget: Budget,
+    registry: Arc<HealthRegistry>,
+    /// Wakes the background work; closes with the cluster.
+    changed: watch::Sender<()>,
+}
+
+/// Settings, and what follows from them.
+struct InForce {
+    settings: Arc<Settings>,
+    /// Keeps connections that were made differently apart in Pingora's pool.
+    group: u64,
+}
+
+impl InForce {
+    fn new(name: &str, settings: Settings) -> Self {
+        Self { group: peer::group(name, &settings), settings: Arc::new(settings) }
+    }
+}
+
+/// Why a cluster could not be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UpstreamError {
+    #[error("upstream `{0}` lists no server")]
+    Empty(Arc<str>),
+    #[error("upstream `{0}` lists `{1}` twice")]
+    Twice(Arc<str>, String),
+    #[error("upstream `{0}` lists more than {MAX_SERVERS} servers")]
+    TooMany(Arc<str>),
+}
+
+impl Cluster {
+    /// Makes a cluster without touching the network, so that `check` can too. Names have no address before
+    /// [`start`](Self::start).
+    ///
+    /// # Errors
+    /// [`UpstreamError`] for a list that is none.
+    pub fn open(
+        name: impl Into<Arc<str>>,
+        servers: &[ServerSpec],
+        settings: Settings,
+        observer: Arc<dyn Observer>,
+        registry: Arc<HealthRegistry>,
+    ) -> Result<Arc<Self>, UpstreamError> {
+        Self::open_with(name.into(), servers, settings, observer, registry, Box::new(discovery::open))
+    }
+
+    pub(super) fn open_with(
+        name: Arc<str>,
+        servers: &[ServerSpec],
+        settings: Settings,
+        observer: Arc<dyn Observer>,
+        registry: Arc<HealthRegistry>,
+        resolvers: Resolvers,
+    ) -> Result<Arc<Self>, UpstreamError> {
+        refuse_bad_list(&name, servers)?;
+        let cluster = Self {
+            names: Names::new(name.clone(), servers, resolvers),
+            roster: ArcSwap::from_pointee(Roster::new(&settings.balance, Vec::new())),
+            force: ArcSwap::from_pointee(InForce::new(&name, settings)),
+            told: Mutex::new(Told::new(observer)),
+            budget: Budget::new(),
+            registry,
+            changed: watch::Sender::new(()),
+            name,
+        };
+        Ok(Arc::new(cluster))
+    }
+
+    /// Looks every name up once, waiting `lookup.timeout` at most, and starts the background work. A name that
+    /// does not resolve is a warning and tried again; the work ends at `shutdown` or when the cluster is dropped.
+    pub async fn start(self: &Arc<Self>, shutdown: watch::Receiver<bool>) {
+        let changed = self.changed.subscribe();
+        self.change(|_| ());
+        self.look_up().await;
+        tokio::spawn(background::look_up(Arc::downgrade(self), changed.clone(), shutdown.clone()));
+        tokio::spawn(background::watch(Arc::downgrade(self), self.registry.changes(), changed, shutdown));
+    }
+
+    /// As configured: the label of logs and metrics.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The settings in force; an update changes them.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.force.load().settings.clone()
+    }
+
+    /// What an operator sees of it.
+    pub fn state(&self) -> ClusterState {
+        ClusterState { name: self.name.clone(), settings: self.settings(), servers: self.servers() }
+    }
+
+    /// Whether the algorithm goes by something of the request.
+    pub fn is_keyed(&self) -> bool {
+        matches!(self.force.load().settings.balance, Balance::ConsistentHash(_) | Balance::IpHash)
+    }
+
+    /// What a request is balanced by, where the algorithm goes by the request.
+    pub fn key(&self, view: &RequestView<'_>) -> Option<u64> {
+        match &self.force.load().settings.balance {
+            Balance::ConsistentHash(by) => by.key(view),
+            Balance::IpHash => Some(client_key(view.client)),
+            Balance::LeastConnections | Balance::Random | Balance::RoundRobin => None,
+        }
+    }
+
+    /// The next server that is up and was not tried for this request yet; see [`Roster::pick`].
+    ///
+    /// # Errors
+    /// [`Failure::Full`] if all that could be asked have as many requests as they may get; [`Failure::NoServer`] if
+    /// all were tried, or no name resolves.
+    pub fn pick(&self, tried: &[Endpoint], key: Option<u64>) -> Result<Picked, Failure> {
+        if tried.is_empty() {
+            self.budget.request();
+        }
+        self.roster.load().pick(tried, key)
+    }
+
+    /// Whether a request that failed at `tried` may be tried elsewhere: there is a server left, and if one had it
+    /// already the retry budget allows it, which this spends.
+    pub fn may_retry(&self, tried: &[Endpoint], was_sent: bool) -> bool {
+        let share = self.force.load().settings.retry.budget;
+        self.roster.load().has_another(tried) && (!was_sent || self.budget.take(share))
+    }
+
+    /// A server answered, after so long, and not with an error of its own.
+    pub fn answered(&self, server: &Server, after: Duration) {
+        server.load.answered(after);
+        server.passive.succeeded();
+    }
+
+    /// A server failed: it may be left out for a while.
+    pub fn failed(&self, server: &Server, what: &'static str, detail: String) {
+        server.load.failed(detail);
+        let settings = self.settings();
+        let now = Instant::now();
+        if !server.passive.failed(now, &settings.eject) {
+            return;
+        }
+        let mut told = self.told.lock();
+        let roster = self.roster.load();
+        let out = roster.servers.iter().filter(|server| server.passive.is_out()).count();
+        if !server.passive.is_out() && may_eject(out, roster.servers.len()) {
+            server.passive.eject(now, &settings.eject, what);
+            self.tell(&mut told);
+            self.changed.send_replace(());
+        }
+    }
+
+    /// How Pingora connects to the server.
+    pub fn peer(&self, server: &Server) -> pingora::Result<Box<HttpPeer>> {
+        let force = self.force.load();
+        peer::build(server, &force.settings, force.group)
+    }
+
+    /// Every configured server with what is known of it, one entry per endpoint.
+    pub fn servers(&self) -> Vec<ServerState> {
+        self.each(
+            |name, server| ServerState { name: name.clone(), ..server.state() },
+            |listed, (why, since)| ServerState::unresolved(&listed.spec, *since, why.clone()),
+        )
+    }
+
+    /// Every endpoint of every listed server, and every name that has none.
+    fn each<T>(
+        &self,
+        found: impl Fn(&Arc<str>, &Server) -> T,
+        missing: impl Fn(&Listed, &(Arc<str>, SystemTime)) -> T,
+    ) -> Vec<T> {
+        let roster = self.roster.load();
+        let known: HashMap<_, _> = roster.servers.iter().map(|server| (&server.endpoint, server)).collect();
+        let mut all = Vec::with_capacity(roster.servers.len());
+        for listed in self.names.listed() {
+            if listed.found.is_empty() {
+                let unknown = || (Arc::from("not looked up yet"), SystemTime::now());
+                all.push(missing(&listed, &listed.failing.clone().unwrap_or_else(unknown)));
+            }
+            let of_this = listed.found.iter().filter_map(|endpoint| known.get(endpoint));
+            all.extend(of_this.map(|server| found(&listed.name, server)));
+        }
+        all
+    }
+
+    /// Has the names looked up that are due; returns when the next one is.
+    pub(super) fn ask_due(&self, asked: &mut Asked) -> Option<tokio::time::Instant> {
+        self.names.ask_due(&self.force.load().settings.lookup, asked)
+    }
+
+    /// Takes in what was found.
+    pub(super) fn learn(&self, answers: Answers) {
+        let mut told = self.told.lock();
+        if self.names.learn(answers, &self.force.load().settings.lookup) {
+            self.roster.store(Arc::new(self.gather()));
+        }
+        self.tell(&mut told);
+    }
+
+    /// Looks up all names, and waits for the answers.
+    pub(super) async fn look_up(&self) {
+        let answers = self.names.look_up(&self.names.specs(), &self.settings().lookup).await;
+        self.learn(answers);
+    }
+
+    /// Lets those back in whose time has come and tells of all that changed; returns when the next one's does.
+    pub(super) fn attend(&self) -> Option<Instant> {
+        let mut told = self.told.lock();
+        let roster = self.roster.load();
+        for server in &roster.servers {
+            server.passive.return_if_due(Instant::now());
+        }
+        self.tell(&mut told);
+        roster.servers.iter().filter_map(|server| server.passive.returns_at()).min()
+    }
+
+    /// Changes what is known of the servers, and with it who is picked and what is told.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&Names) -> T) -> T {
+        let mut told = self.told.lock();
+        let result = change(&self.names);
+        self.roster.store(Arc::new(self.gather()));
+        self.tell(&mut told);
+        result
+    }
+
+    /// The roster of what is known now. What is counted about an endpoint stays with it, whatever it is called.
+    fn gather(&self) -> Roster {
+        let settings = self.settings();
+        let before = self.roster.load();
+        let known: HashMap<_, _> = before.servers.iter().map(|server| (&server.endpoint, server)).collect();
+        let mut servers = Vec::new();
+        for listed in self.names.listed() {
+            for endpoint in listed.found {
+                let kept = known.get(&endpoint).map_or_else(Kept::default, |server| server.kept());
+                let target = Target {
+                    endpoint: endpoint.clone(),
+                    host: listed.spec.address.host().clone(),
+                    tls: None,
+                };
+                let watched = self.registry.watch(target, &settings.health);
+                servers.push(Arc::new(Server::new(&listed.spec, endpoint, kept, watched)));
+            }
+        }
+        Roster::new(&settings.balance, servers)
+    }
+
+    fn tell(&self, told: &mut Told) {
+        let standings = self
+            .each(|name, server| server.told(name), |listed, _| Standing::unresolved(listed.name.clone()));
+        told.tell(&self.name, &standings);
+    }
+
+    pub(super) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    pub(super) fn configure(&self, settings: Settings) {
+        self.force.store(Arc::new(InForce::new(&self.name, settings)));
+    }
+
+    pub(super) fn wake(&self) {
+        self.changed.send_replace(());
+    }
+}
+
+pub(super) fn refuse_bad_list(name: &Arc<str>, servers: &[ServerSpec]) -> Result<(), UpstreamError> {
+    if servers.is_empty() {
+        return Err(UpstreamError::Empty(name.clone()));
+    }
+    if servers.len() > MAX_SERVERS {
+        return Err(UpstreamError::TooMany(name.clone()));
+    }
+    let mut seen = std::collections::HashSet::new();
+    match servers.iter().map(|server| server.address.to_string()).find(|s| !seen.insert(s.clone())) {
+        Some(server) => Err(UpstreamError::Twice(name.clone(), server)),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,115 @@
+//! The servers of a cluster at one moment, and which of them is next.
+//!
+//! A roster never changes; another takes its place. What a server has of its own (load, health) is shared by all
+//! rosters it stands in.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::balance::{Algorithm, Balance, Seats};
+use super::endpoint::Endpoint;
+use super::failure::Failure;
+use super::load::InFlight;
+use super::server::Server;
+
+/// So often a pick is repeated whose server filled up in between.
+const RACES: usize = 3;
+
+/// A server for one try.
+#[derive(Debug)]
+pub struct Picked {
+    /// Who.
+    pub server: Arc<Server>,
+    /// Its mark of being busy.
+    pub in_flight: InFlight,
+}
+
+/// The servers of a cluster, in the order of the configuration.
+pub(super) struct Roster {
+    pub(super) servers: Vec<Arc<Server>>,
+    /// Those that are asked first, and those that are asked while none of them can be.
+    tiers: [Tier; 2],
+}
+
+/// Servers that are chosen among.
+struct Tier {
+    servers: Vec<Arc<Server>>,
+    algorithm: Algorithm,
+}
+
+/// Which servers of a tier may be picked now.
+struct View<'a> {
+    servers: &'a [Arc<Server>],
+    tried: &'a [Endpoint],
+    /// Whether those that are down may be as well.
+    down_too: bool,
+}
+
+impl Seats for View<'_> {
+    #[inline]
+    fn len(&self) -> usize {
+        self.servers.len()
+    }
+
+    #[inline]
+    fn is_open(&self, seat: usize) -> bool {
+        let Some(server) = self.servers.get(seat) else { return false };
+        (self.down_too || server.is_up()) && !server.is_full() && !self.tried.contains(&server.endpoint)
+    }
+
+    #[inline]
+    fn active(&self, seat: usize) -> usize {
+        self.servers.get(seat).map_or(usize::MAX, |server| server.active())
+    }
+}
+
+impl Roster {
+    /// Of two servers at the same endpoint, the one listed first counts.
+    pub(super) fn new(balance: &Balance, servers: Vec<Arc<Server>>) -> Self {
+        let mut seen = HashSet::new();
+        let servers: Vec<_> =
+            servers.into_iter().filter(|server| seen.insert(server.endpoint.clone())).collect();
+        let tier = |backup: bool| {
+            let servers: Vec<_> = servers.iter().filter(|server| server.backup == backup).cloned().collect();
+            let seats: Vec<_> = servers.iter().map(|s| (s.endpoint.to_string(), s.weight)).collect();
+            Tier { algorithm: Algorithm::new(balance, &seats), servers }
+        };
+        Self { tiers: [tier(false), tier(true)], servers }
+    }
+
+    /// The next server that is up and not yet tried, backups only where no other is left. If none is left that is up,
+    /// one that is down: trying it beats refusing, for checks may be late or wrong (nginx does likewise).
+    pub(super) fn pick(&self, tried: &[Endpoint], key: Option<u64>) -> Result<Picked, Failure> {
+        for down_too in [false, true] {
+            if let Some(picked) = self.tiers.iter().find_map(|tier| tier.pick(tried, key, down_too)) {
+                return Ok(picked);
+            }
+            // A server that is up will have room again soon; one that is down is no better.
+            if self.untried(tried).any(|server| server.is_up() && server.is_full()) {
+                return Err(Failure::Full);
+            }
+        }
+        let full = self.untried(tried).next().is_some();
+        Err(if full { Failure::Full } else { Failure::NoServer })
+    }
+
+    /// Whether a try that failed may be followed by one elsewhere.
+    pub(super) fn has_another(&self, tried: &[Endpoint]) -> bool {
+        self.untried(tried).any(|server| !server.is_full())
+    }
+
+    fn untried<'a>(&'a self, tried: &'a [Endpoint]) -> impl Iterator<Item = &'a Arc<Server>> {
+        self.servers.iter().filter(|server| !tried.contains(&server.endpoint))
+    }
+}
+
+impl Tier {
+    fn pick(&self, tried: &[Endpoint], key: Option<u64>, down_too: bool) -> Option<Picked> {
+        let view = View { servers: &self.servers, tried, down_too };
+        (0..RACES).find_map(|_| {
+            let server = self.servers.get(self.algorithm.pick(&view, key)?)?;
+            let in_flight = server.load.enter(server.most)?;
+            Some(Picked { server: server.clone(), in_flight })
+        })
+    }
+}
