@@ -1,7 +1,7 @@
 //! When, where and from whom a request came, and whom to believe about it.
 
 use crate::http::fields::Fields;
-use crate::http::forwarded;
+use crate::http::hops;
 use crate::http::request::Scheme;
 use crate::telemetry::RequestId;
 use ipnet::IpNet;
@@ -45,30 +45,57 @@ impl Arrival {
         }
     }
 
-    /// Takes a trusted proxy's word: the client and its scheme (X-Forwarded-For, X-Forwarded-Proto) and the id under
-    /// which the request is known already. Whoever else sends these fields is not heard.
+    /// Takes a trusted proxy's word: the client and its scheme ([`hops`]) and the id under which the request is known
+    /// already. Whoever else sends these fields is not heard.
     pub fn believe(&mut self, trusted: &[IpNet], fields: Fields<'_>) {
-        let is_trusted = |address: IpAddr| {
-            let address = address.to_canonical();
-            trusted.iter().any(|net| net.contains(&address))
-        };
-        if trusted.is_empty() || !is_trusted(self.peer) {
+        if !is_trusted(trusted, self.peer) {
             return;
         }
         self.trusted = true;
-        self.client = forwarded::client(fields.all("x-forwarded-for"), self.peer, is_trusted);
-        match fields.first("x-forwarded-proto") {
-            Some(b"https") => self.scheme = Scheme::Https,
-            Some(b"http") => self.scheme = Scheme::Http,
-            _ => {}
-        }
+        let told = hops::told(fields, self.peer, |address| is_trusted(trusted, address));
+        self.client = told.client;
+        self.scheme = told.scheme.unwrap_or(self.scheme);
         if let Some(id) = fields.first("x-request-id").and_then(RequestId::trusted) {
             self.id = id;
         }
     }
 }
 
+/// Whether an address is that of a proxy whose word is taken.
+pub fn is_trusted(trusted: &[IpNet], address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    trusted.iter().any(|net| net.contains(&address))
+}
+
 /// The wall clock; 1970 if it is set before that.
 pub fn unix_time() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use httparse::Header;
+    use proptest::prelude::*;
+
+    const NAMES: [&str; 6] =
+        ["x-forwarded-for", "x-forwarded-proto", "forwarded", "x-real-ip", "x-request-id", "client-ip"];
+
+    proptest! {
+        #[test]
+        fn nothing_that_an_untrusted_client_sends_is_heard(
+            sent in proptest::collection::vec((proptest::sample::select(NAMES.to_vec()), "[ -~]{0,40}|10\\.0\\.0\\.1|for=10\\.0\\.0\\.1;proto=https"), 0..6),
+            peer: u128, mapped: bool,
+        ) {
+            let peer = if mapped { IpAddr::V4((peer as u32).into()) } else { IpAddr::V6(peer.into()) };
+            let trusted: [IpNet; 2] = ["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()];
+            prop_assume!(!is_trusted(&trusted, peer));
+            let fields: Vec<_> = sent.iter().map(|(name, value)| Header { name, value: value.as_bytes() }).collect();
+            let mut arrival = Arrival::now(0, peer, Scheme::Http);
+            let before = arrival.clone();
+            arrival.believe(&trusted, Fields::Raw(&fields));
+            prop_assert_eq!((arrival.client, arrival.peer, arrival.scheme), (peer, peer, Scheme::Http));
+            prop_assert_eq!((arrival.trusted, arrival.id.as_str()), (false, before.id.as_str()));
+        }
+    }
 }

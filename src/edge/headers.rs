@@ -30,10 +30,6 @@ pub fn to_origin(
     arrival: &Arrival,
     server: &str,
 ) -> Result<()> {
-    // Only what a trusted proxy wrote is added to.
-    let before = |request: &RequestHeader, name: &str| {
-        request.headers.get(name).filter(|_| arrival.trusted).map(|value| value.as_bytes().to_vec())
-    };
     let (scheme, host) = (arrival.scheme.as_str(), authority(view));
     // CGI and its heirs cannot tell `X_Device` from `X-Device`, which a key or Vary may name (nginx drops them too).
     let odd: Vec<http::HeaderName> =
@@ -55,13 +51,12 @@ pub fn to_origin(
         request.insert_header("Host", &host)?;
         request.insert_header("X-Forwarded-Host", &host)?;
     }
-    let hops = forwarded_for(request, arrival);
+    let (hops, elements) = before(request, arrival);
     request
         .insert_header("X-Forwarded-For", forwarded::append_forwarded_for(hops.as_deref(), arrival.peer))?;
     request.insert_header("X-Forwarded-Proto", scheme)?;
     request.insert_header("X-Real-IP", arrival.client.to_canonical().to_string())?;
     let element = forwarded::element(arrival.peer, &host, scheme);
-    let elements = before(request, "forwarded");
     request.insert_header("Forwarded", forwarded::append(elements.as_deref(), &element))?;
     request.insert_header("X-Request-Id", arrival.id.as_str())?;
     let version = match view.protocol {
@@ -73,11 +68,23 @@ pub fn to_origin(
     Ok(())
 }
 
-/// What a trusted proxy wrote, its lines joined.
-fn forwarded_for(request: &RequestHeader, arrival: &Arrival) -> Option<Vec<u8>> {
-    let lines: Vec<&[u8]> =
-        request.headers.get_all("x-forwarded-for").iter().map(|line| line.as_bytes()).collect();
-    (arrival.trusted && !lines.is_empty()).then(|| lines.join(&b", "[..]))
+/// What comes before the peer in X-Forwarded-For and in Forwarded: what a trusted proxy wrote. Of the two only one was
+/// heard (`http::hops`); the other may be the client's own, and says the same in place of what came under its name.
+fn before(request: &RequestHeader, arrival: &Arrival) -> (Option<Vec<u8>>, Option<Vec<u8>>) {
+    let joined = |name: &str| {
+        let lines: Vec<&[u8]> = request.headers.get_all(name).iter().map(|line| line.as_bytes()).collect();
+        (!lines.is_empty()).then(|| lines.join(&b", "[..]))
+    };
+    let named = (arrival.client != arrival.peer).then_some(arrival.client.to_canonical());
+    let written = (joined("x-forwarded-for"), joined("forwarded"));
+    match written {
+        _ if !arrival.trusted => (None, None),
+        (None, elements) => (named.map(|client| client.to_string().into_bytes()), elements),
+        (hops, _) => {
+            let element = |client| forwarded::element(client, "", arrival.scheme.as_str()).into_bytes();
+            (hops, named.map(element))
+        }
+    }
 }
 
 /// Fields by which a proxy tells an application what was asked. From anybody else they are a way to have one page made

@@ -18,6 +18,7 @@ pub mod fields;
 pub mod forwarded;
 pub mod head;
 pub mod hop_by_hop;
+pub mod hops;
 pub mod list;
 pub mod multipart;
 pub mod query;

@@ -4,6 +4,7 @@
 
 mod agrees;
 mod bodies;
+mod client;
 mod drain;
 mod dsl;
 mod fields;

@@ -10,9 +10,12 @@ pub const FIELD: Field = Field {
     name: "trusted_proxies",
     kind: Kind::OneOrMany(&Kind::Text("an address such as 10.1.2.3 or a network such as 10.0.0.0/8")),
     need: Need::Default("[]"),
-    doc: "Proxies and load balancers in front of Foreland. What they say in `X-Forwarded-For`, `X-Forwarded-Proto` and \
-          `X-Request-Id` is believed, and only they see in `Cache-Status` which rule it was. None by default: anybody \
-          could write those fields.",
+    doc: "Proxies and load balancers in front of Foreland. Their word is taken on who asks and how: `X-Forwarded-For` with \
+          `X-Forwarded-Proto`, or `Forwarded` where they send no `X-Forwarded-For`, read from the right up to the first \
+          address that is not one of these networks. So is their `X-Request-Id`, and only they see in `Cache-Status` which \
+          rule it was. What others send in these fields is replaced. A proxy that is named here must write one of the two \
+          itself, and one that writes only `Forwarded` must drop an `X-Forwarded-For` of its clients. None by default: \
+          anybody could write those fields.",
     example: "[10.0.0.0/8, \"2001:db8::/32\"]",
 };
 
