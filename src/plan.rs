@@ -36,6 +36,16 @@ pub struct Listener {
     pub name: Arc<str>,
     /// Whether the front answers what it can by itself; off only to compare the two transports.
     pub front: bool,
+    /// Whether every connection begins with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
+}
+
+impl Listener {
+    /// One as a setup describes it.
+    pub fn open(name: Arc<str>, setup: &setup::Listener) -> Self {
+        let setup::Listener { bind: _, front, proxy_protocol } = setup;
+        Self { name, front: *front, proxy_protocol: *proxy_protocol }
+    }
 }
 
 /// Where matching requests go and how they are cached.

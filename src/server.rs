@@ -145,6 +145,7 @@ impl Server {
             refreshes: Arc::new(Semaphore::new(ORPHANS)),
             health: HealthRegistry::new(),
             origin_errors: Throttle::default(),
+            stray_callers: Throttle::default(),
         });
         let mut works = Works::new(state.clone(), background_ends, file);
         let built = works.build(setup).await?;

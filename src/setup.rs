@@ -42,6 +42,15 @@ pub struct Listener {
     pub bind: ListenAddress,
     /// Whether the front answers what it can by itself; off only to compare the two transports.
     pub front: bool,
+    /// Whether every connection begins with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
+}
+
+impl Listener {
+    /// A plain one.
+    pub fn at(bind: ListenAddress) -> Self {
+        Self { bind, front: true, proxy_protocol: false }
+    }
 }
 
 /// The operator's address.
@@ -117,7 +126,7 @@ impl Setup {
         let servers = servers.into_iter().map(ServerSpec::from).collect();
         let upstream = Upstream { name: "origin".into(), servers, settings: UpstreamSettings::default() };
         Self {
-            listeners: vec![Listener { bind, front: true }],
+            listeners: vec![Listener::at(bind)],
             admin: None,
             trusted_proxies: Arc::default(),
             routes: vec![Arc::new(Route::to(&upstream.name, rules))],

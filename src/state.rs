@@ -24,4 +24,6 @@ pub struct State {
     pub health: Arc<HealthRegistry>,
     /// Complaints about origins, one a second.
     pub origin_errors: Throttle,
+    /// Complaints about connections that do not begin as their listener wants it, one a second.
+    pub stray_callers: Throttle,
 }

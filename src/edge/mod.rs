@@ -37,7 +37,7 @@ use crate::state::State;
 use crate::verdict::Action;
 pub use answer::{Own, own};
 use arc_swap::ArcSwap;
-pub use arrival::{Arrival, unix_time};
+pub use arrival::{Arrival, is_trusted, unix_time};
 use async_trait::async_trait;
 use bytes::Bytes;
 use ctx::{Ctx, Handoff};

@@ -1,6 +1,6 @@
 //! Takes connections, as many as the node can hold, and knows when the last of them is gone.
 
-use super::{Door, h1};
+use super::{Door, caller, h1};
 use crate::verdict::Refused;
 use std::io;
 use std::sync::Arc;
@@ -70,14 +70,16 @@ pub async fn accept(listener: TcpListener, door: Arc<Door>, connections: Arc<Con
             _ = shutdown.wait_for(|stop| *stop) => return,
         };
         match accepted {
-            Ok((io, peer)) => match connections.enter(door.limits().connections) {
+            Ok((mut io, peer)) => match connections.enter(door.limits().connections) {
                 Some(open) => {
                     // Answers are written whole; waiting to fill a packet would only delay them.
                     let _ = io.set_nodelay(true);
                     let door = door.clone();
                     tokio::spawn(async move {
                         let _open = open;
-                        h1::serve(door, io, peer).await;
+                        if let Some(caller) = caller::identify(&door, &mut io, peer).await {
+                            h1::serve(door, io, caller).await;
+                        }
                     });
                 }
                 None => turn_away(&door, io),

@@ -1,5 +1,6 @@
 //! The life of an HTTP/1 connection: reads heads, answers what the front may, hands the rest over one at a time.
 
+use super::caller::Caller;
 use super::deadline::Deadline;
 use super::front::{Considered, Hit, consider};
 use super::gate::Gate;
@@ -13,7 +14,7 @@ use crate::edge::finish;
 use crate::http::clean;
 use crate::http::fields::Fields;
 use crate::http::head::{self, Head, Refusal};
-use crate::http::request::{Framing, Protocol, RequestView, Scheme};
+use crate::http::request::{Framing, Protocol, RequestView};
 use crate::plan::Plan;
 use crate::setup::Limits;
 use crate::telemetry::{ConnectionProtocol, Entry};
@@ -24,7 +25,6 @@ use pingora::protocols::http::ServerSession;
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -49,7 +49,7 @@ pub type Closing = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 /// A connection between requests.
 struct Connection {
     door: Arc<Door>,
-    peer: SocketAddr,
+    caller: Caller,
     deadline: Deadline,
     closing: Closing,
     /// Whether the server is being stopped and half a head is not waited for as usual.
@@ -68,8 +68,8 @@ enum Arrived {
 }
 
 /// Serves a connection to its end.
-pub async fn serve(door: Arc<Door>, io: TcpStream, peer: SocketAddr) {
-    let mut gate = Box::new(Gate::new(io, peer));
+pub async fn serve(door: Arc<Door>, io: TcpStream, caller: Caller) {
+    let mut gate = Box::new(Gate::new(io, caller.address));
     let limits = door.limits();
     let mut shutdown = door.shutdown.clone();
     let closing = Box::pin(async move {
@@ -77,13 +77,13 @@ pub async fn serve(door: Arc<Door>, io: TcpStream, peer: SocketAddr) {
     });
     let counted = door.metrics.connection(ConnectionProtocol::H1);
     let deadline = Deadline::after(limits.head_timeout);
-    let mut connection = Connection { door, peer, deadline, closing, hurried: false, served: 0 };
+    let mut connection = Connection { door, caller, deadline, closing, hurried: false, served: 0 };
     loop {
         match connection.request(gate).await {
             Next::Again(back) => gate = back,
             Next::H2(back) => {
                 drop(counted);
-                return h2::serve(connection.door, back, connection.peer, connection.closing).await;
+                return h2::serve(connection.door, back, connection.caller, connection.closing).await;
             }
             Next::Close => return,
         }
@@ -141,7 +141,7 @@ impl Connection {
                 Arrived::Late => return self.late(gate).await,
             }
         }
-        let mut arrival = Arrival::now(self.door.listener, self.peer.ip(), Scheme::Http);
+        let mut arrival = self.arrival();
         let mut waited = false;
         loop {
             if self.served == 0 && may_be_preface(&gate.ahead) {
@@ -166,6 +166,11 @@ impl Connection {
                 Arrived::Late => return self.late(gate).await,
             }
         }
+    }
+
+    /// A request that begins now.
+    fn arrival(&self) -> Arrival {
+        Arrival::now(self.door.listener, self.caller.address.ip(), self.caller.scheme)
     }
 
     /// Waits for the first bytes of a request: here, and only here, may a server that stops hang up.
@@ -357,7 +362,7 @@ impl Connection {
     }
 
     async fn late(&mut self, gate: Box<Gate>) -> Next {
-        let arrival = Arrival::now(self.door.listener, self.peer.ip(), Scheme::Http);
+        let arrival = self.arrival();
         let detail = "the request head did not arrive in time";
         self.refuse(gate, &arrival, Refusal { status: 408, reason: verdict::Refused::HeadTimeout, detail })
             .await

@@ -1,6 +1,7 @@
 //! The life of an HTTP/2 connection: accepts streams, answers small hits at once, spawns the rest.
 
 use super::Door;
+use super::caller::Caller;
 use super::deadline::Deadline;
 use super::front::{Considered, Hit, consider};
 use super::gate::Gate;
@@ -9,7 +10,6 @@ use crate::edge::Arrival;
 use crate::edge::{Carried, Own, fail, finish, headers, page, view};
 use crate::http::fields::Fields;
 use crate::http::head::Refusal;
-use crate::http::request::Scheme;
 use crate::plan::Plan;
 use crate::telemetry::ConnectionProtocol;
 use crate::verdict::{Kind, Outcome, Reason, Transport};
@@ -22,7 +22,6 @@ use pingora::protocols::http::v2::server::{H2Accept, HttpSession, default_h2_opt
 use pingora::protocols::{Digest, Stream};
 use pingora::{Error, ErrorType, Result};
 use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::Poll;
@@ -90,7 +89,7 @@ impl Drop for Served {
 }
 
 /// Serves a connection to its end.
-pub async fn serve(door: Arc<Door>, gate: Box<Gate>, peer: SocketAddr, mut closing: Closing) {
+pub async fn serve(door: Arc<Door>, gate: Box<Gate>, caller: Caller, mut closing: Closing) {
     let limits = door.limits();
     let _counted = door.metrics.connection(ConnectionProtocol::H2);
     let mut movement = Movement { moved: gate.moved(), seen: 0, since: Instant::now() };
@@ -136,7 +135,7 @@ pub async fn serve(door: Arc<Door>, gate: Box<Gate>, peer: SocketAddr, mut closi
         match event {
             Event::Stream(session) => {
                 idle.move_to(Instant::now(), if stopping { GRACE } else { limits.h2_idle_timeout });
-                stream_came(&door, peer, *session, &busy);
+                stream_came(&door, caller, *session, &busy);
             }
             Event::Malformed if malformed < MALFORMED => malformed += 1,
             // RFC 9113 §6.8: open streams are finished, new ones refused.
@@ -151,8 +150,8 @@ pub async fn serve(door: Arc<Door>, gate: Box<Gate>, peer: SocketAddr, mut closi
 }
 
 /// One request.
-fn stream_came(door: &Arc<Door>, peer: SocketAddr, mut session: HttpSession, busy: &Busy) {
-    let mut arrival = Arrival::now(door.listener, peer.ip(), Scheme::Http);
+fn stream_came(door: &Arc<Door>, caller: Caller, mut session: HttpSession, busy: &Busy) {
+    let mut arrival = Arrival::now(door.listener, caller.address.ip(), caller.scheme);
     join_cookies(session.req_header_mut());
     let plan = door.edge.plan.load_full();
     arrival.believe(&plan.trusted_proxies, Fields::Map(&session.req_header().headers));

@@ -1,18 +1,21 @@
 //! Sockets in: who may connect, how long a head may take, and which transport answers.
 //!
-//! `accept` takes connections and counts them; `h1` and `h2` are a connection's life; `front` answers what it fully
+//! `accept` takes connections and counts them; `caller` finds out whose they are, from a `proxy_protocol` header where
+//! the listener wants one; `h1` and `h2` are a connection's life; `front` answers what it fully
 //! understands and hands the rest to Pingora through the `gate`, one request at a time; `wire` writes its answers; `refuse` turns away what is
 //! not HTTP; `deadline` is the one timer a connection needs.
 //!
 //! Invariants: every head is parsed here first, under a deadline; Pingora never sees a byte of the next request;
-//! nothing is decided here that `edge::decide` decides. TLS and the PROXY protocol are not known here yet.
+//! nothing is decided here that `edge::decide` decides. TLS is not known here yet.
 
 pub mod accept;
+mod caller;
 mod deadline;
 mod front;
 mod gate;
 mod h1;
 mod h2;
+mod proxy_protocol;
 mod refuse;
 mod wire;
 

@@ -1,8 +1,7 @@
 //! Turns away what is not HTTP as RFC 9112 has it: with a page, a line in the log and a count, like any answer.
 
 use super::Door;
-use crate::edge::Arrival;
-use crate::edge::{finish, page};
+use crate::edge::{Arrival, finish, page};
 use crate::http::date;
 use crate::http::head::Refusal;
 use crate::telemetry::Entry;
@@ -26,17 +25,19 @@ pub struct Refused<'a> {
 
 /// Answers, counts and logs. The connection is of no more use.
 pub async fn refuse(door: &Door, io: &mut TcpStream, refused: Refused<'_>) {
-    let Refused { arrival, refusal, seen } = refused;
+    let Refused { arrival, refusal, .. } = refused;
     let page = page::page(refusal.status, refusal.detail, arrival.id.as_str(), None);
     let head = head(refusal.status, page.content_type, page.body.len(), arrival);
     let whole = [head.as_bytes(), page.body.as_bytes()].concat();
     let sent = tokio::time::timeout(PATIENCE, io.write_all(&whole)).await;
-    let mut outcome = Outcome::new(Transport::Front, Kind::Answer, Reason::Refused(refusal.reason));
-    outcome.status = refusal.status;
-    outcome.bytes_out = if matches!(sent, Ok(Ok(()))) { page.body.len() as u64 } else { 0 };
-    outcome.duration = arrival.started.elapsed();
-    log(door, arrival, seen, &outcome);
+    let bytes_out = if matches!(sent, Ok(Ok(()))) { page.body.len() as u64 } else { 0 };
+    log(door, &refused, bytes_out);
     linger(io, PATIENCE).await;
+}
+
+/// Counts and logs a connection that is closed without an answer.
+pub fn close(door: &Door, refused: &Refused<'_>) {
+    log(door, refused, 0);
 }
 
 /// RFC 9112 §9.6: closing with unread bytes resets the connection and may take the answer with it, so the client gets
@@ -67,7 +68,11 @@ fn head(status: u16, content_type: &str, length: usize, arrival: &Arrival) -> St
     )
 }
 
-fn log(door: &Door, arrival: &Arrival, seen: &[u8], outcome: &Outcome) {
+fn log(door: &Door, refused: &Refused<'_>, bytes_out: u64) {
+    let Refused { arrival, refusal, seen } = refused;
+    let mut outcome = Outcome::new(Transport::Front, Kind::Answer, Reason::Refused(refusal.reason));
+    (outcome.status, outcome.bytes_out) = (refusal.status, bytes_out);
+    outcome.duration = arrival.started.elapsed();
     let plan = door.edge.plan.load();
     let (method, uri) = request_line(seen);
     let entry = Entry {
@@ -83,7 +88,7 @@ fn log(door: &Door, arrival: &Arrival, seen: &[u8], outcome: &Outcome) {
         route: "",
         user_agent: None,
         referer: None,
-        outcome,
+        outcome: &outcome,
     };
     finish::write(&plan, plan.nowhere(), &entry, door.listener);
 }

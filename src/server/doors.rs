@@ -23,9 +23,8 @@ pub(super) struct Doors {
 
 /// A listener's place; its position is what an `Arrival` names.
 struct Place {
-    bind: ListenAddress,
+    setup: setup::Listener,
     name: Arc<str>,
-    front: bool,
     stop: Option<watch::Sender<bool>>,
 }
 
@@ -76,7 +75,7 @@ impl Doors {
     }
 
     fn bind(&self, wanted: ListenAddress) -> Result<TcpListener, StartError> {
-        let own = self.places.iter().filter(|place| place.stop.is_some()).map(|place| place.bind);
+        let own = self.places.iter().filter(|place| place.stop.is_some()).map(|place| place.setup.bind);
         let mut own = own.chain(self.admin.iter().map(|office| office.bind));
         bind(wanted).map_err(|error| match own.find(|own| own.port == wanted.port && wanted.port != 0) {
             Some(own) if error.kind() == io::ErrorKind::AddrInUse => StartError::Respelt(wanted, own),
@@ -92,21 +91,18 @@ impl Doors {
 
     /// The open listener at an address.
     fn at(&self, bind: ListenAddress) -> Option<&Place> {
-        self.places.iter().find(|place| place.bind == bind && place.stop.is_some())
+        self.places.iter().find(|place| place.setup.bind == bind && place.stop.is_some())
     }
 
     /// Every place as it will be: those there are, and behind them the new ones.
     pub(super) fn listeners(&self, opened: &Opened) -> Vec<Listener> {
-        let mut all: Vec<Listener> = self
-            .places
-            .iter()
-            .map(|place| Listener { name: place.name.clone(), front: place.front })
-            .collect();
-        for (wanted, name, socket) in &opened.listeners {
-            let known = all.iter_mut().find(|listener| listener.name == *name);
-            match (known, socket) {
-                (Some(listener), _) => listener.front = wanted.front,
-                (None, _) => all.push(Listener { name: name.clone(), front: wanted.front }),
+        let mut all: Vec<Listener> =
+            self.places.iter().map(|place| Listener::open(place.name.clone(), &place.setup)).collect();
+        for (wanted, name, _) in &opened.listeners {
+            let wanted = Listener::open(name.clone(), wanted);
+            match all.iter_mut().find(|listener| listener.name == *name) {
+                Some(listener) => *listener = wanted,
+                None => all.push(wanted),
             }
         }
         all
@@ -115,7 +111,7 @@ impl Doors {
     /// Lets clients in where they were not, and turns them away where they are no longer wanted.
     pub(super) fn commit(&mut self, inner: &Arc<Inner>, opened: Opened, setup: &Setup) {
         for place in &mut self.places {
-            if !setup.listeners.iter().any(|wanted| wanted.bind == place.bind) {
+            if !setup.listeners.iter().any(|wanted| wanted.bind == place.setup.bind) {
                 place.close();
             }
         }
@@ -123,14 +119,12 @@ impl Doors {
             let index = match self.places.iter().position(|place| place.name == name) {
                 Some(index) => index,
                 None => {
-                    let place =
-                        Place { bind: wanted.bind, name: name.clone(), front: wanted.front, stop: None };
-                    self.places.push(place);
+                    self.places.push(Place { setup: wanted.clone(), name: name.clone(), stop: None });
                     self.places.len() - 1
                 }
             };
             let place = &mut self.places[index];
-            (place.bind, place.front) = (wanted.bind, wanted.front);
+            place.setup = wanted;
             if let Some(socket) = socket {
                 place.stop = Some(let_in(inner, index, name, socket));
             }
@@ -161,7 +155,7 @@ impl Doors {
     /// Open connections of each listener.
     pub(super) fn connections(&self, metrics: &Metrics) -> Vec<(String, u64)> {
         let open = self.places.iter().filter(|place| place.stop.is_some());
-        open.map(|place| (place.bind.to_string(), metrics.listener(&place.name).open())).collect()
+        open.map(|place| (place.setup.bind.to_string(), metrics.listener(&place.name).open())).collect()
     }
 
     /// Lets nobody in any more.

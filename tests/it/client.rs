@@ -72,3 +72,178 @@ in_every_mode! {
         assert_ne!(seen.field("x-request-id").as_deref(), Some("mine"));
     }
 }
+
+/// The listener wants a header of the PROXY protocol.
+fn proxied(setup: &mut Setup) {
+    trusting(setup);
+    setup.listeners[0].proxy_protocol = true;
+}
+
+const FROM: [u8; 12] = [203, 0, 113, 9, 10, 0, 0, 9, 0x12, 0x67, 0, 80];
+
+/// A header of version 2 with this command, family and content.
+fn v2(command: u8, family: u8, content: &[u8]) -> Vec<u8> {
+    [b"\r\n\r\n\0\r\nQUIT\n", &[command, family][..], &(content.len() as u16).to_be_bytes(), content].concat()
+}
+
+/// The same, saying that the client spoke TLS.
+fn secure() -> Vec<u8> {
+    v2(0x21, 0x11, &[&FROM[..], &[0x20, 0, 5, 1, 0, 0, 0, 0]].concat())
+}
+
+/// Asks over a connection that begins with a header; what the log says of the client and its scheme.
+async fn ask_behind(edge: &Edge, header: &[u8], ask: Ask) -> (String, String) {
+    let path = ask.target().to_owned();
+    if edge.mode.is_h2() {
+        let mut io = edge.wire().await.io;
+        soon(tokio::io::AsyncWriteExt::write_all(&mut io, header), "a write").await.unwrap();
+        let (mut send, connection) = soon(h2::client::handshake(io), "an HTTP/2 handshake").await.unwrap();
+        let connection = tokio::spawn(connection);
+        let (answer, _) = send.send_request(ask.h2(), true).unwrap();
+        assert_eq!(soon(answer, "an answer").await.unwrap().status(), 200);
+        drop(send);
+        let _ = soon(connection, "the connection to end").await;
+    } else {
+        let mut wire = edge.wire().await;
+        // In one piece with what follows, of which not a byte may be lost.
+        wire.write([header, &ask.wire(), &ask.wire()].concat()).await;
+        wire.answer("GET").await.assert_status(200).assert_body("hello");
+        wire.answer("GET").await.assert_status(200).assert_body("hello");
+    }
+    let lines = edge.logged(&path, 1).await;
+    let text = |name| lines[0][name].as_str().unwrap().to_owned();
+    (text("client"), text("scheme"))
+}
+
+fn says(client: &str, scheme: &str) -> (String, String) {
+    (client.to_owned(), scheme.to_owned())
+}
+
+in_every_mode! {
+    async fn a_load_balancer_names_the_source_in_a_header_before_all_else(mode) {
+        let origin = Origin::start(|_| fresh("hello")).await;
+        let edge = Edge::with(mode, &[origin.address], proxied).await;
+        let line = b"PROXY TCP6 2001:db8::1 ::1 4711 80\r\n";
+        assert_eq!(ask_behind(&edge, line, get("/a")).await, says("2001:db8::1", "http"));
+        assert_eq!(ask_behind(&edge, &v2(0x21, 0x11, &FROM), get("/b")).await, says("203.0.113.9", "http"));
+        assert_eq!(ask_behind(&edge, &secure(), get("/c")).await, says("203.0.113.9", "https"));
+        let seen = origin.last();
+        for (name, value) in [
+            ("x-forwarded-for", "203.0.113.9"), ("x-forwarded-proto", "https"), ("x-real-ip", "203.0.113.9"),
+            ("forwarded", "for=203.0.113.9;host=edge.test;proto=https"),
+        ] {
+            assert_eq!(seen.field(name).as_deref(), Some(value), "{name} of {seen:?}");
+        }
+        // Who speaks for itself, or cannot tell.
+        for (path, header) in [
+            ("/d", b"PROXY UNKNOWN\r\n".to_vec()), ("/e", v2(0x20, 0, &[])), ("/f", v2(0x20, 0xff, &FROM)),
+            ("/g", v2(0x21, 0, &FROM)), ("/h", v2(0x21, 0x31, &[1; 216])), ("/i", v2(0x21, 0x11, &[&FROM[..], &[0xe0, 0xf, 0, 0][..3], &[0; 3840]].concat())),
+        ] {
+            let client = if path == "/i" { "203.0.113.9" } else { "127.0.0.1" };
+            assert_eq!(ask_behind(&edge, &header, get(path)).await, says(client, "http"), "{path}");
+        }
+        edge.assert_refused("bad_request", 0.0).await;
+    }
+
+    async fn the_source_is_believed_about_others_only_if_it_is_a_trusted_proxy_itself(mode) {
+        let origin = Origin::start(|_| fresh("hello")).await;
+        let edge = Edge::with(mode, &[origin.address], proxied).await;
+        let forged = |path| get(path).field("X-Forwarded-For", "198.51.100.1").field("X-Forwarded-Proto", "https");
+        let of_a_client = b"PROXY TCP4 203.0.113.9 10.0.0.9 4711 80\r\n";
+        assert_eq!(ask_behind(&edge, of_a_client, forged("/a")).await, says("203.0.113.9", "http"));
+        assert_eq!(origin.last().field("x-forwarded-for").as_deref(), Some("203.0.113.9"));
+        let of_a_proxy = b"PROXY TCP4 10.0.0.7 10.0.0.9 4711 80\r\n";
+        assert_eq!(ask_behind(&edge, of_a_proxy, forged("/b")).await, says("198.51.100.1", "https"));
+        assert_eq!(origin.last().field("x-forwarded-for").as_deref(), Some("198.51.100.1, 10.0.0.7"));
+    }
+
+    async fn what_a_header_says_that_nobody_vouches_for_is_ignored(mode) {
+        let origin = Origin::start(|_| fresh("hello")).await;
+        let edge = Edge::with(mode, &[origin.address], |setup| {
+            setup.listeners[0].proxy_protocol = true;
+            setup.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()].into();
+        })
+        .await;
+        assert_eq!(ask_behind(&edge, b"PROXY TCP4 10.0.0.1 10.0.0.9 4711 80\r\n", get("/a")).await, says("127.0.0.1", "http"));
+        assert_eq!(ask_behind(&edge, &secure(), get("/b")).await, says("127.0.0.1", "http"));
+        assert_eq!(origin.last().field("x-real-ip").as_deref(), Some("127.0.0.1"));
+    }
+}
+
+in_both_h1_modes! {
+    async fn a_connection_that_does_not_begin_with_a_header_is_closed_without_a_word(mode) {
+        let origin = Origin::start(|_| fresh("hello")).await;
+        let edge = Edge::with(mode, &[origin.address], proxied).await;
+        for (count, bytes) in [
+            get("/a").wire(),
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(),
+            b"PROXY TCP4 1.2.3.4 5.6.7.8 +80 80\r\n".to_vec(),
+            [b"PROXY UNKNOWN ".to_vec(), vec![b'x'; 200]].concat(),
+            v2(0x21, 0x11, &FROM[..11]),
+            v2(0x22, 0x11, &FROM),
+            v2(0x21, 0x11, &[&FROM[..], &[3, 0, 4, 1, 2, 3, 4]].concat()),
+            [&v2(0x20, 0, &[])[..14], &[0xff, 0xff]].concat(),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let mut wire = edge.wire().await;
+            wire.write(&bytes).await;
+            assert_eq!(wire.closed().await, b"", "{bytes:?}");
+            edge.assert_refused("bad_request", count as f64 + 1.0).await;
+        }
+        until("its lines in the log", || edge.log().len() == 9).await;
+        for line in edge.log() {
+            let words = ["status", "reason", "outcome", "client", "bytes_out"].map(|name| line[name].to_string());
+            assert_eq!(words, ["400", "\"bad_request\"", "\"answer\"", "\"127.0.0.1\"", "0"], "{line}");
+        }
+        assert_eq!(edge.log()[0]["uri"], "/a");
+        assert_eq!(origin.begun(), 0);
+    }
+
+    async fn a_header_may_come_byte_by_byte_and_holds_up_nobody_else(mode) {
+        let origin = Origin::start(|_| fresh("hello")).await;
+        let edge = Edge::with(mode, &[origin.address], proxied).await;
+        for (path, header) in [("/a", b"PROXY TCP4 203.0.113.9 10.0.0.9 4711 80\r\n".to_vec()), ("/b", secure())] {
+            let mut slow = edge.wire().await;
+            for byte in header.iter().take(header.len() - 1) {
+                slow.write([*byte]).await;
+                tokio::task::yield_now().await;
+            }
+            ask_behind(&edge, b"PROXY UNKNOWN\r\n", get("/other")).await;
+            slow.write(&header[header.len() - 1..]).await;
+            slow.send(&get(path)).await.assert_body("hello");
+            assert_eq!(edge.logged(path, 1).await[0]["client"], "203.0.113.9");
+        }
+    }
+
+    async fn a_header_that_does_not_come_in_time_ends_the_connection(mode) {
+        let origin = Origin::start(|_| fresh("hello")).await;
+        let edge = Edge::with(mode, &[origin.address], |setup| {
+            proxied(setup);
+            setup.limits.head_timeout = std::time::Duration::from_millis(100);
+        })
+        .await;
+        for (count, bytes) in [&b""[..], b"PROXY TCP4 203", &secure()[..20]].into_iter().enumerate() {
+            let mut wire = edge.wire().await;
+            wire.write(bytes).await;
+            assert_eq!(wire.closed().await, b"", "{bytes:?}");
+            edge.assert_refused("head_timeout", count as f64 + 1.0).await;
+        }
+        until("its lines in the log", || edge.log().iter().filter(|line| line["status"] == 408).count() == 3).await;
+    }
+
+    async fn a_connection_whose_header_is_awaited_does_not_hold_up_the_end(mode) {
+        let origin = Origin::start(|_| fresh("hello")).await;
+        let mut edge = Edge::with(mode, &[origin.address], proxied).await;
+        let mut half = edge.wire().await;
+        half.write("PROXY TCP4 203").await;
+        // One that comes and goes, as a check of a load balancer for open ports does, is nothing to tell.
+        drop(edge.wire().await);
+        ask_behind(&edge, b"PROXY UNKNOWN\r\n", get("/a")).await;
+        assert_eq!(edge.stop().await, foreland::server::Ended::Clean);
+        assert_eq!(half.closed().await, b"");
+        assert!(edge.log().iter().all(|line| line["status"] == 200), "{:?}", edge.log());
+    }
+}

@@ -28,6 +28,17 @@ pub static LISTENER: Section = Section {
                   `false` is for comparing them, and costs speed.",
             example: "false",
         },
+        Field {
+            name: "proxy_protocol",
+            kind: Kind::Bool,
+            need: Need::Default("false"),
+            doc: "Whether every connection begins with a header of the PROXY protocol, version 1 or 2, as a load balancer \
+                  for TCP sends it before all else, TLS included. Of `trusted_proxies` it is believed: whom it names as \
+                  the source counts as who has connected, and where it says that the client spoke TLS the scheme is \
+                  https. Of anybody else it is read and ignored. A connection without one, or whose header is malformed, \
+                  larger than 4 KiB or not there within `head_timeout`, is closed: clients cannot share such an address.",
+            example: "true",
+        },
     ],
 };
 
@@ -40,13 +51,32 @@ pub fn compile(top: &Fields<'_>, report: &mut Report) -> (Vec<Listener>, Vec<(Li
     for fields in top.sections("listeners", &LISTENER, report) {
         let bind: Option<ListenAddress> = fields.parse("bind", report);
         let front = fields.boolean("front", report);
+        let proxy_protocol = fields.boolean("proxy_protocol", report);
         let Some(bind) = bind else { continue };
         let place = fields.value_span("bind");
         refuse_taken(bind, place, &taken, report);
         taken.push((bind, place));
-        listeners.extend(front.map(|front| Listener { bind, front }));
+        warn_unheard(&fields, top, report);
+        if let (Some(front), Some(proxy_protocol)) = (front, proxy_protocol) {
+            listeners.push(Listener { front, proxy_protocol, ..Listener::at(bind) });
+        }
     }
     (listeners, taken)
+}
+
+/// A header that nobody is believed about is worth nothing.
+fn warn_unheard(fields: &Fields<'_>, top: &Fields<'_>, report: &mut Report) {
+    let trusts =
+        top.maybe("trusted_proxies").is_some_and(|node| node.as_list().is_none_or(|list| !list.is_empty()));
+    if fields.maybe("proxy_protocol").is_some_and(|node| node.is_word("true")) && !trusts {
+        let message =
+            "`proxy_protocol` is on and there are no `trusted_proxies`, so nothing that it says is believed";
+        report.warning_with(
+            fields.value_span("proxy_protocol"),
+            message,
+            "name the load balancer in `trusted_proxies`",
+        );
+    }
 }
 
 fn refuse_taken(bind: ListenAddress, place: Span, taken: &[(ListenAddress, Span)], report: &mut Report) {

@@ -78,7 +78,8 @@ impl Ask {
         [(head + "\r\n").as_bytes(), body].concat()
     }
 
-    pub(super) fn h2(&self) -> http::Request<()> {
+    /// As it goes out over HTTP/2.
+    pub fn h2(&self) -> http::Request<()> {
         let uri = format!("http://{HOST}{}", self.path);
         let mut request = http::Request::builder().method(self.method.as_str()).uri(uri);
         for (name, value) in &self.fields {
