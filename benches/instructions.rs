@@ -196,7 +196,7 @@ fn decides(number: usize, rounds: u64) {
     let (plan, view) = (plans::plan(number, number), plans::view());
     let recipe = foreland::cache::key::Recipe::new(7);
     for _ in 0..rounds {
-        let decision = decide(&plan, &recipe, black_box(&view));
+        let decision = decide(&plan, &recipe, black_box(&view), black_box(None));
         assert!(decision.route == 7 && decision.uses_cache() && !decision.terms.is_empty());
         black_box(decision);
     }

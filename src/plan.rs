@@ -38,13 +38,15 @@ pub struct Listener {
     pub front: bool,
     /// Whether every connection begins with a header of the PROXY protocol.
     pub proxy_protocol: bool,
+    /// The port to which requests over http are sent for https, instead of being answered.
+    pub redirect_https: Option<u16>,
 }
 
 impl Listener {
     /// One as a setup describes it.
     pub fn open(name: Arc<str>, setup: &setup::Listener) -> Self {
-        let setup::Listener { bind: _, front, proxy_protocol } = setup;
-        Self { name, front: *front, proxy_protocol: *proxy_protocol }
+        let setup::Listener { bind: _, front, proxy_protocol, redirect_https } = setup;
+        Self { name, front: *front, proxy_protocol: *proxy_protocol, redirect_https: *redirect_https }
     }
 }
 

@@ -44,12 +44,14 @@ pub struct Listener {
     pub front: bool,
     /// Whether every connection begins with a header of the PROXY protocol.
     pub proxy_protocol: bool,
+    /// The port to which requests over http are sent for https, instead of being answered.
+    pub redirect_https: Option<u16>,
 }
 
 impl Listener {
     /// A plain one.
     pub fn at(bind: ListenAddress) -> Self {
-        Self { bind, front: true, proxy_protocol: false }
+        Self { bind, front: true, proxy_protocol: false, redirect_https: None }
     }
 }
 

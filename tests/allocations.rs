@@ -208,13 +208,15 @@ fn a_hit_among_a_thousand_routes_and_rules_is_found_without_an_allocation() {
     let recipe = cache.recipe();
     let now = 1_795_348_800;
     let evaluate = || {
-        let decision = decide(&plan, &recipe, black_box(&view));
+        let decision = decide(&plan, &recipe, black_box(&view), black_box(None));
         let CacheUse::Use(key) = &decision.cache else { return false };
         let ruled = plan.ruled(decision.route, decision.terms);
         matches!(cache.lookup(&ask(&ruled, view.fields, key, now)), Found::Hit(_))
     };
     assert!(!evaluate(), "nothing is stored yet");
-    let CacheUse::Use(key) = decide(&plan, &recipe, &view).cache else { panic!("the cache is not used") };
+    let CacheUse::Use(key) = decide(&plan, &recipe, &view, None).cache else {
+        panic!("the cache is not used")
+    };
     cache.ram().insert(stored(key, now), |_| false).unwrap();
     assert!(evaluate(), "it is not a hit");
     let used = allocations(|| {

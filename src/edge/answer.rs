@@ -5,15 +5,21 @@ use super::ctx::Ctx;
 use super::edit::Edit;
 use super::{fail, page, view};
 use crate::http::date;
-use crate::http::request::RequestView;
+use crate::http::request::{RequestView, Scheme};
 use crate::plan::Plan;
 use crate::setup;
-use crate::verdict::{Answer, Kind, Reason};
+use crate::verdict::{Answer, By, Kind, Reason};
 use bytes::Bytes;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::{Error, ErrorType, Result};
 use std::borrow::Cow;
+
+/// How long a browser keeps a redirect to https: an hour, as behind Cloudflare. Told nothing it keeps a 308 for good
+/// (RFC 9110 §15.4.9), even when nobody listens there any more; told not to, it sends every click in the clear first.
+/// Browsers only: a shared cache that asks us over http, however it was asked, would send those to https who have come
+/// over it, in circles, and would go on when the setting is mended.
+const KEPT: &str = "private, max-age=3600";
 
 /// An answer of our own, ready but for its Connection field.
 pub struct Own {
@@ -27,15 +33,34 @@ pub struct Own {
 
 /// What is said instead of asking an origin.
 pub fn own(plan: &Plan, route: usize, decided: Answer, view: &RequestView<'_>, arrival: &Arrival) -> Own {
-    let accept = view.fields.first("accept");
-    if let Some(why) = decided.refused {
-        return page_of(decided.status, fail::refusal_detail(why), accept, arrival);
-    }
+    let page = |detail| page_of(decided.status, detail, view.fields.first("accept"), arrival);
     let setup = plan.routes.get(route).filter(|_| route != plan.nowhere()).map(|route| &*route.setup);
-    match setup.map(|setup| (setup, &setup.action)) {
-        Some((setup, setup::Action::Answer(answer))) => of_route(plan, setup, answer, view, arrival),
-        _ => page_of(404, "no route takes this request", accept, arrival),
+    match (decided.by, setup.map(|setup| (setup, &setup.action))) {
+        (By::Listener(port), _) => to_https(decided.status, port, view, arrival),
+        (By::Refusal(why), _) => page(fail::refusal_detail(why)),
+        (By::Route, Some((setup, setup::Action::Answer(answer)))) => {
+            of_route(plan, setup, answer, view, arrival)
+        }
+        (By::Route, _) => page("no route takes this request"),
     }
+}
+
+/// The same URL with https. No route changes it: what routes say is for those who arrive there.
+fn to_https(status: u16, port: u16, view: &RequestView<'_>, arrival: &Arrival) -> Own {
+    let mut fields: Vec<(Cow<'static, str>, Vec<u8>)> =
+        vec![("Location".into(), https_url(port, view).into_bytes()), ("Cache-Control".into(), KEPT.into())];
+    framed(&mut fields, status, 0, arrival);
+    Own { status, fields, body: Bytes::new() }
+}
+
+/// What a request over http would ask for over https.
+pub fn https_url(port: u16, view: &RequestView<'_>) -> String {
+    let host = view.host.to_ascii_lowercase();
+    let port = if port == Scheme::Https.default_port() { String::new() } else { format!(":{port}") };
+    // RFC 9110 §7.1: the asterisk of OPTIONS stands for a URL without a path.
+    let path = if view.path == "*" { "" } else { view.path };
+    let query = view.query.map_or(String::new(), |query| format!("?{query}"));
+    format!("https://{host}{port}{path}{query}")
 }
 
 fn of_route(
@@ -116,7 +141,7 @@ pub async fn write(s: &mut ServerSession, ctx: &mut Ctx, decided: Answer) -> Res
     let own = own(plan, route, decided, &view, arrival);
     let (bodied, head_only) = (view.framing != crate::http::request::Framing::None, view.method == "HEAD");
     ctx.outcome.kind = Kind::Answer;
-    ctx.outcome.reason = decided.refused.map_or(Reason::None, Reason::Refused);
+    ctx.outcome.reason = decided.refused().map_or(Reason::None, Reason::Refused);
     ctx.outcome.status = own.status;
     if bodied {
         // What is not read is in the way: the connection cannot go on behind it.

@@ -4,35 +4,47 @@ use crate::cache::Ask;
 use crate::cache::key::Recipe;
 use crate::cache::policy::{self, RequestDirectives};
 use crate::http::fields::Fields;
-use crate::http::request::{Framing, RequestView};
+use crate::http::request::{Framing, RequestView, Scheme};
 use crate::plan::{Plan, Ruled};
 use crate::route::{Subject, hides_dot_segments};
 use crate::setup;
-use crate::verdict::{Action, Answer, BypassWhy, CacheUse, Decision, Key, Refused, Terms};
+use crate::verdict::{Action, Answer, By, BypassWhy, CacheUse, Decision, Key, Refused, Terms};
 
-/// What shall happen to a well-formed request under a plan. Counts nothing, spends nothing and allocates nothing.
-pub fn decide(plan: &Plan, recipe: &Recipe, view: &RequestView<'_>) -> Decision {
+/// The status that sends a client to https: permanent, and it keeps the method (RFC 9110 §15.4.9), where many a client
+/// makes a GET of whatever a 301 answered.
+const TO_HTTPS: u16 = 308;
+
+/// What shall happen to a well-formed request under a plan; `https` is the port to which its listener sends those that
+/// come over http. Counts nothing, spends nothing and allocates nothing.
+pub fn decide(plan: &Plan, recipe: &Recipe, view: &RequestView<'_>, https: Option<u16>) -> Decision {
     let subject = Subject::of(view);
     let route = plan.find(&subject);
     let Some(setup) = plan.routes.get(route).map(|route| &*route.setup) else {
-        return answer(route, 404, None, BypassWhy::Off);
+        return answer(route, 404, By::Route, BypassWhy::Off);
     };
     if hides_dot_segments(view.path) {
-        return answer(route, 400, Some(Refused::BadRequest), BypassWhy::Off);
+        return answer(route, 400, By::Refusal(Refused::BadRequest), BypassWhy::Off);
+    }
+    if let Some(port) = https.filter(|_| view.scheme == Scheme::Http) {
+        return match view.host {
+            // HTTP/1.0 names none, and without one there is nowhere to go.
+            "" => answer(route, 400, By::Refusal(Refused::BadRequest), BypassWhy::Off),
+            _ => answer(route, TO_HTTPS, By::Listener(port), BypassWhy::Off),
+        };
     }
     if too_large(plan, view) {
-        return answer(route, 413, Some(Refused::BodyTooLarge), BypassWhy::Body);
+        return answer(route, 413, By::Refusal(Refused::BodyTooLarge), BypassWhy::Body);
     }
     if let setup::Action::Answer(own) = &setup.action {
-        return answer(route, own.status, None, BypassWhy::Off);
+        return answer(route, own.status, By::Route, BypassWhy::Off);
     }
     let terms = setup.rules.as_ref().map(|rules| rules.request(&subject)).unwrap_or_default();
     let cache = cache_use(&plan.ruled(route, terms), recipe, view);
     Decision { route, action: Action::Proxy, cache, terms }
 }
 
-fn answer(route: usize, status: u16, refused: Option<Refused>, why: BypassWhy) -> Decision {
-    let action = Action::Answer(Answer { status, refused });
+fn answer(route: usize, status: u16, by: By, why: BypassWhy) -> Decision {
+    let action = Action::Answer(Answer { status, by });
     Decision { route, action, cache: CacheUse::Bypass(why), terms: Terms::default() }
 }
 

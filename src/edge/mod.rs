@@ -35,7 +35,7 @@ pub mod view;
 use crate::plan::Plan;
 use crate::state::State;
 use crate::verdict::Action;
-pub use answer::{Own, own};
+pub use answer::{Own, https_url, own};
 use arc_swap::ArcSwap;
 pub use arrival::{Arrival, is_trusted, unix_time};
 use async_trait::async_trait;

@@ -78,7 +78,7 @@ pub fn rehearse(
     origin: &Origin,
     now: u64,
 ) -> Result<Rehearsed, String> {
-    let decision = decide(plan, &cache.recipe(), view);
+    let decision = decide(plan, &cache.recipe(), view, None);
     let mut arrival = Arrival::now(0, view.client, view.scheme);
     arrival.unix_millis = now.saturating_mul(1000);
     let handoff =
@@ -128,7 +128,7 @@ impl Play<'_> {
     fn own(&mut self, decided: Answer) -> pingora::Result<()> {
         let Some((plan, arrival, route)) = self.ctx.cause() else { return Ok(()) };
         let own = answer::own(plan, route, decided, self.view, arrival);
-        self.became(Kind::Answer, decided.refused.map_or(Reason::None, Reason::Refused));
+        self.became(Kind::Answer, decided.refused().map_or(Reason::None, Reason::Refused));
         self.sent(&own.header()?);
         Ok(())
     }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 /// no visit counted.
 pub fn explain(plan: &Plan, cache: &Cache, question: &Question, now: u64) -> Explained {
     question.request.with(|view| {
-        let inquiry = Inquiry { plan, cache, view, decision: decide(plan, &cache.recipe(), view), now };
+        let inquiry = Inquiry { plan, cache, view, decision: decide(plan, &cache.recipe(), view, None), now };
         inquiry.explained(question)
     })
 }

@@ -142,7 +142,7 @@ fn others(plan: &Plan, cache: &Cache, step: &Step, urls: &[String]) -> Vec<compa
     let decided = |url: &String| {
         let request = Request::new(&step.method, url, &step.headers, step.client);
         let question = Question { request: request.ok()?, response: None };
-        let decision = question.request.with(|view| decide(plan, &cache.recipe(), view));
+        let decision = question.request.with(|view| decide(plan, &cache.recipe(), view, None));
         Some((decision, explain(plan, cache, &question, START)))
     };
     urls.iter().map(|url| compare::Other { url: url.clone(), decided: decided(url) }).collect()

@@ -37,8 +37,10 @@ pub struct Hit {
 /// Decides, looks into memory, and answers or leaves it. Counts which.
 pub fn consider(edge: &Edge, plan: Arc<Plan>, view: &RequestView<'_>, arrival: &Arrival) -> Considered {
     let cache = &edge.state.cache;
-    let decision = decide(&plan, &cache.recipe(), view);
-    if !plan.listeners.get(arrival.listener).is_some_and(|listener| listener.front) {
+    let listener = plan.listeners.get(arrival.listener);
+    let https = listener.and_then(|listener| listener.redirect_https);
+    let decision = decide(&plan, &cache.recipe(), view, https);
+    if !listener.is_some_and(|listener| listener.front) {
         return leave(plan, decision, arrival, None);
     }
     let (found, result) = match candidate(&decision, view) {
@@ -46,7 +48,7 @@ pub fn consider(edge: &Edge, plan: Arc<Plan>, view: &RequestView<'_>, arrival: &
         Ok(Candidate::Answer(answer)) => {
             edge.state.metrics.front(Ok(Kind::Answer));
             let own = own(&plan, decision.route, answer, view, arrival);
-            let reason = answer.refused.map_or(Reason::None, Reason::Refused);
+            let reason = answer.refused().map_or(Reason::None, Reason::Refused);
             let mut outcome = Outcome::new(Transport::Front, Kind::Answer, reason);
             outcome.status = own.status;
             return Considered::Own(plan, decision.route, own, outcome);

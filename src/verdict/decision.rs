@@ -38,8 +38,29 @@ pub enum Action {
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// Why, where the request was refused; otherwise it is what the route says.
-    pub refused: Option<Refused>,
+    /// Whose answer it is.
+    pub by: By,
+}
+
+/// Whose answer it is that needs no origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The listener's, which sends whoever asks over http to this port for https.
+    Listener(u16),
+    /// Ours: the request is refused.
+    Refusal(Refused),
+    /// The route's; without one: not found.
+    Route,
+}
+
+impl Answer {
+    /// Why the request was refused, if it was.
+    pub fn refused(&self) -> Option<Refused> {
+        match self.by {
+            By::Refusal(why) => Some(why),
+            By::Listener(_) | By::Route => None,
+        }
+    }
 }
 
 /// Whether the cache takes part in a request.

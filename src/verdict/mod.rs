@@ -9,7 +9,7 @@ mod outcome;
 mod reason;
 mod terms;
 
-pub use decision::{Action, Answer, CacheUse, Decision};
+pub use decision::{Action, Answer, By, CacheUse, Decision};
 pub use key::Key;
 pub use outcome::{Outcome, Reason, Stored};
 pub use reason::{BypassWhy, Declined, Kind, MissWhy, NotStored, Refused, StaleWhy, Transport};

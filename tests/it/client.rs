@@ -247,3 +247,71 @@ in_both_h1_modes! {
         assert!(edge.log().iter().all(|line| line["status"] == 200), "{:?}", edge.log());
     }
 }
+
+/// The listener sends plain requests to https.
+fn redirecting(setup: &mut Setup) {
+    trusting(setup);
+    setup.listeners[0].redirect_https = Some(443);
+}
+
+in_every_mode! {
+    async fn plain_requests_are_sent_to_https_whatever_the_routes_say(mode) {
+        let origin = Origin::start(|_| fresh("hello")).await;
+        let files = Files::with_routes(origin.address, "- { match: { path: /a }, upstream: app }\n- { match: { path: /b }, respond: { status: 200, body: b } }");
+        for (setting, port) in [("true", ""), ("8443", ":8443")] {
+            let text = std::fs::read_to_string(files.main()).unwrap();
+            let listener = format!("listeners: [{{ bind: \"127.0.0.1:0\", redirect_https: {setting} }}]\n");
+            files.write("foreland.yaml", &(listener + text.split_once('\n').unwrap().1));
+            let edge = Edge::from_file(mode, &files.main()).await;
+            for ask in [get("/a?b=%20c&d"), head("/b"), get("/no/route"), get("//evil.test/x"), get("/a").method("DELETE"), post("/a", "body"), post("/b", "body").chunked()] {
+                let location = format!("https://edge.test{port}{}", ask.target());
+                let answer = edge.send(ask).await;
+                answer.assert_status(308).assert_body("").assert_field("location", &location);
+                answer.assert_field("cache-control", "private, max-age=3600").assert_field("content-length", "0");
+                answer.assert_no_field("cache-status").assert_no_field("strict-transport-security");
+                assert!(answer.field("date").is_some() && answer.field("x-request-id").is_some(), "{answer:?}");
+            }
+            edge.get("/a").await.assert_status(308).assert_front();
+            edge.get("/a/..%2fb").await.assert_status(400);
+            let line = &edge.logged("/a", 3).await[0];
+            assert_eq!((&line["outcome"], line.get("reason"), &line["status"]), (&"answer".into(), None, &308.into()), "{line}");
+            assert_eq!(edge.metric("foreland_requests_total", &[("status", "3xx")]), 8.0);
+        }
+        assert_eq!(origin.begun(), 0);
+    }
+
+    async fn who_came_over_https_to_a_trusted_proxy_is_served(mode) {
+        let origin = Origin::start(|_| fresh("hello")).await;
+        let edge = Edge::with(mode, &[origin.address], redirecting).await;
+        for fields in [&[("X-Forwarded-Proto", "https")][..], &[("Forwarded", "for=203.0.113.9;proto=https")]] {
+            let ask = fields.iter().fold(get("/a"), |ask, (name, value)| ask.field(name, value));
+            edge.send(ask).await.assert_body("hello");
+        }
+        edge.send(get("/a").field("X-Forwarded-Proto", "http")).await.assert_status(308);
+        let untrusting = Edge::with(mode, &[origin.address], |setup| setup.listeners[0].redirect_https = Some(443)).await;
+        untrusting.send(get("/a").field("X-Forwarded-Proto", "https")).await.assert_status(308);
+    }
+}
+
+in_both_h1_modes! {
+    async fn who_names_no_host_has_nowhere_to_be_sent(mode) {
+        let origin = Origin::start(|_| fresh("hello")).await;
+        let edge = Edge::with(mode, &[origin.address], redirecting).await;
+        for (bytes, status, location) in [
+            ("GET / HTTP/1.0\r\n\r\n", 400, None),
+            ("GET / HTTP/1.1\r\nHost:\r\n\r\n", 400, None),
+            ("GET / HTTP/1.0\r\nHost: A.test:8080\r\n\r\n", 308, Some("https://a.test/")),
+            ("GET http://b.test/x HTTP/1.1\r\nHost: a.test\r\n\r\n", 308, Some("https://b.test/x")),
+            ("OPTIONS * HTTP/1.1\r\nHost: a.test\r\n\r\n", 308, Some("https://a.test")),
+            ("GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", 308, Some("https://[::1]/")),
+            ("GET /ws HTTP/1.1\r\nHost: a.test\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", 308, Some("https://a.test/ws")),
+        ] {
+            let mut wire = edge.wire().await;
+            wire.write(bytes).await;
+            let answer = wire.answer("GET").await;
+            answer.assert_status(status);
+            assert_eq!(answer.field("location").as_deref(), location, "{bytes:?}");
+        }
+        assert_eq!(origin.begun(), 0);
+    }
+}

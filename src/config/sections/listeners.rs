@@ -39,6 +39,16 @@ pub static LISTENER: Section = Section {
                   larger than 4 KiB or not there within `head_timeout`, is closed: clients cannot share such an address.",
             example: "true",
         },
+        Field {
+            name: "redirect_https",
+            kind: Kind::Either(&[Kind::Bool, Kind::Integer { min: 1, max: 65_535 }]),
+            need: Need::Default("false"),
+            doc: "Sends every request that comes over http to the same URL with https, whatever the routes say: at port 443 \
+                  with `true`, at another with its number. The answer is a 308, so that no request changes its method, and \
+                  browsers keep it for an hour. One that a trusted proxy says came over https is served. A request that \
+                  names no host gets a 400.",
+            example: "true",
+        },
     ],
 };
 
@@ -52,16 +62,30 @@ pub fn compile(top: &Fields<'_>, report: &mut Report) -> (Vec<Listener>, Vec<(Li
         let bind: Option<ListenAddress> = fields.parse("bind", report);
         let front = fields.boolean("front", report);
         let proxy_protocol = fields.boolean("proxy_protocol", report);
+        let redirect_https = redirect_https(&fields, report);
         let Some(bind) = bind else { continue };
         let place = fields.value_span("bind");
         refuse_taken(bind, place, &taken, report);
         taken.push((bind, place));
         warn_unheard(&fields, top, report);
-        if let (Some(front), Some(proxy_protocol)) = (front, proxy_protocol) {
-            listeners.push(Listener { front, proxy_protocol, ..Listener::at(bind) });
+        if let (Some(front), Some(proxy_protocol), Some(redirect_https)) =
+            (front, proxy_protocol, redirect_https)
+        {
+            listeners.push(Listener { front, proxy_protocol, redirect_https, ..Listener::at(bind) });
         }
     }
     (listeners, taken)
+}
+
+/// The port of `redirect_https`; `Some(None)` where nobody is sent anywhere.
+fn redirect_https(fields: &Fields<'_>, report: &mut Report) -> Option<Option<u16>> {
+    const KEY: &str = "redirect_https";
+    match fields.maybe(KEY).and_then(|node| node.as_text()) {
+        None if !fields.has(KEY) => Some(None),
+        Some("false") => Some(None),
+        Some("true") => Some(Some(443)),
+        _ => fields.integer(KEY, report).map(Some),
+    }
 }
 
 /// A header that nobody is believed about is worth nothing.
