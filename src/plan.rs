@@ -7,6 +7,7 @@ use crate::setup::{self, Limits, Setup};
 use crate::telemetry::{AccessLog, Metrics, RouteMetrics};
 use crate::upstream::Cluster;
 use crate::verdict::Terms;
+use http::HeaderValue;
 use ipnet::IpNet;
 use std::sync::Arc;
 
@@ -40,13 +41,21 @@ pub struct Listener {
     pub proxy_protocol: bool,
     /// The port to which requests over http are sent for https, instead of being answered.
     pub redirect_https: Option<u16>,
+    /// What every answer says in Strict-Transport-Security (RFC 6797); only where connections are TLS.
+    pub hsts: Option<HeaderValue>,
 }
 
 impl Listener {
     /// One as a setup describes it.
     pub fn open(name: Arc<str>, setup: &setup::Listener) -> Self {
-        let setup::Listener { bind: _, front, proxy_protocol, redirect_https } = setup;
-        Self { name, front: *front, proxy_protocol: *proxy_protocol, redirect_https: *redirect_https }
+        let setup::Listener { bind: _, front, proxy_protocol, redirect_https, hsts } = setup;
+        Self {
+            name,
+            front: *front,
+            proxy_protocol: *proxy_protocol,
+            redirect_https: *redirect_https,
+            hsts: hsts.clone(),
+        }
     }
 }
 
@@ -124,6 +133,11 @@ impl Plan {
     /// The name of a listener.
     pub fn listener_name(&self, listener: usize) -> &str {
         self.listeners.get(listener).map_or("", |listener| &listener.name)
+    }
+
+    /// What a listener has every answer say in Strict-Transport-Security.
+    pub fn hsts(&self, listener: usize) -> Option<&HeaderValue> {
+        self.listeners.get(listener)?.hsts.as_ref()
     }
 
     /// What the cache rules of a route made of a request.

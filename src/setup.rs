@@ -10,6 +10,7 @@ use crate::rules::RuleSet;
 use crate::telemetry::Format;
 use crate::upstream::{ServerAddress, ServerSpec, Settings as UpstreamSettings};
 use bytes::Bytes;
+use http::HeaderValue;
 use ipnet::IpNet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,12 +47,14 @@ pub struct Listener {
     pub proxy_protocol: bool,
     /// The port to which requests over http are sent for https, instead of being answered.
     pub redirect_https: Option<u16>,
+    /// What every answer says in Strict-Transport-Security (RFC 6797); only where connections are TLS.
+    pub hsts: Option<HeaderValue>,
 }
 
 impl Listener {
     /// A plain one.
     pub fn at(bind: ListenAddress) -> Self {
-        Self { bind, front: true, proxy_protocol: false, redirect_https: None }
+        Self { bind, front: true, proxy_protocol: false, redirect_https: None, hsts: None }
     }
 }
 

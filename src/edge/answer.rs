@@ -3,6 +3,7 @@
 use super::arrival::Arrival;
 use super::ctx::Ctx;
 use super::edit::Edit;
+use super::headers::HSTS;
 use super::{fail, page, view};
 use crate::http::date;
 use crate::http::request::{RequestView, Scheme};
@@ -33,10 +34,10 @@ pub struct Own {
 
 /// What is said instead of asking an origin.
 pub fn own(plan: &Plan, route: usize, decided: Answer, view: &RequestView<'_>, arrival: &Arrival) -> Own {
-    let page = |detail| page_of(decided.status, detail, view.fields.first("accept"), arrival);
+    let page = |detail| page_of(decided.status, detail, view.fields.first("accept"), plan, arrival);
     let setup = plan.routes.get(route).filter(|_| route != plan.nowhere()).map(|route| &*route.setup);
     match (decided.by, setup.map(|setup| (setup, &setup.action))) {
-        (By::Listener(port), _) => to_https(decided.status, port, view, arrival),
+        (By::Listener(port), _) => to_https(decided.status, port, view, plan, arrival),
         (By::Refusal(why), _) => page(fail::refusal_detail(why)),
         (By::Route, Some((setup, setup::Action::Answer(answer)))) => {
             of_route(plan, setup, answer, view, arrival)
@@ -46,10 +47,10 @@ pub fn own(plan: &Plan, route: usize, decided: Answer, view: &RequestView<'_>, a
 }
 
 /// The same URL with https. No route changes it: what routes say is for those who arrive there.
-fn to_https(status: u16, port: u16, view: &RequestView<'_>, arrival: &Arrival) -> Own {
+fn to_https(status: u16, port: u16, view: &RequestView<'_>, plan: &Plan, arrival: &Arrival) -> Own {
     let mut fields: Vec<(Cow<'static, str>, Vec<u8>)> =
         vec![("Location".into(), https_url(port, view).into_bytes()), ("Cache-Control".into(), KEPT.into())];
-    framed(&mut fields, status, 0, arrival);
+    framed(&mut fields, status, 0, plan, arrival);
     Own { status, fields, body: Bytes::new() }
 }
 
@@ -83,7 +84,7 @@ fn of_route(
     if !typed && !answer.body.is_empty() {
         fields.push(("Content-Type".into(), b"text/plain; charset=utf-8".to_vec()));
     }
-    framed(&mut fields, answer.status, answer.body.len(), arrival);
+    framed(&mut fields, answer.status, answer.body.len(), plan, arrival);
     edit.fields(&mut fields);
     Own { status: answer.status, fields, body: answer.body.clone() }
 }
@@ -97,20 +98,30 @@ fn one_slash(location: &mut Vec<u8>) {
     }
 }
 
-fn page_of(status: u16, detail: &str, accept: Option<&[u8]>, arrival: &Arrival) -> Own {
+fn page_of(status: u16, detail: &str, accept: Option<&[u8]>, plan: &Plan, arrival: &Arrival) -> Own {
     let page = page::page(status, detail, arrival.id.as_str(), accept);
     let mut fields: Vec<(Cow<'static, str>, Vec<u8>)> = vec![
         ("Content-Type".into(), page.content_type.into()),
         ("Cache-Control".into(), b"no-store".to_vec()),
     ];
-    framed(&mut fields, status, page.body.len(), arrival);
+    framed(&mut fields, status, page.body.len(), plan, arrival);
     Own { status, fields, body: page.body.into() }
 }
 
 /// What every answer of ours has. RFC 9110 §8.6: no length with a 204, and none is needed with a 304.
-fn framed(fields: &mut Vec<(Cow<'static, str>, Vec<u8>)>, status: u16, length: usize, arrival: &Arrival) {
-    if !fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("date")) {
+fn framed(
+    fields: &mut Vec<(Cow<'static, str>, Vec<u8>)>,
+    status: u16,
+    length: usize,
+    plan: &Plan,
+    arrival: &Arrival,
+) {
+    let has = |fields: &[(Cow<'_, str>, _)], name| fields.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
+    if !has(fields, "date") {
         fields.push(("Date".into(), date::format(arrival.unix_millis / 1000).to_vec()));
+    }
+    if let Some(hsts) = plan.hsts(arrival.listener).filter(|_| !has(fields, HSTS)) {
+        fields.push((HSTS.into(), hsts.as_bytes().to_vec()));
     }
     if !matches!(status, 204 | 304) {
         fields.push(("Content-Length".into(), length.to_string().into_bytes()));

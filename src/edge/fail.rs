@@ -1,7 +1,10 @@
 //! Turns what went wrong into the answer that a client gets: error to status, in exactly one place.
 
+use super::arrival::Arrival;
 use super::ctx::Ctx;
+use super::headers;
 use super::page::{self, Page};
+use crate::plan::Plan;
 use crate::upstream::Failure;
 use crate::verdict::{Kind, Reason, Refused};
 use bytes::Bytes;
@@ -126,26 +129,33 @@ pub fn refusal_detail(why: Refused) -> &'static str {
 
 /// Writes one of our own pages.
 pub async fn answer(s: &mut ServerSession, ctx: &mut Ctx, status: u16, detail: &str) -> Result<()> {
-    let id = ctx.cause().map(|(_, arrival, _)| arrival.id.clone());
-    let id = id.as_ref().map_or("", |id| id.as_str());
+    let cause = ctx.cause().map(|(plan, arrival, _)| (&**plan, arrival));
     let accept = s.req_header().headers.get("accept").map(|v| v.as_bytes().to_vec());
-    let page = page::page(status, detail, id, accept.as_deref());
+    let page = page::page(status, detail, id(cause), accept.as_deref());
+    let header = header(status, &page, cause)?;
     ctx.outcome.status = status;
     let head_only = s.req_header().method == http::Method::HEAD;
-    s.write_response_header(Box::new(header(status, &page, id)?)).await?;
+    s.write_response_header(Box::new(header)).await?;
     if !head_only {
         s.write_response_body(Bytes::from(page.body), false).await?;
     }
     s.finish_body().await
 }
 
-/// The head of one of our own pages.
-pub fn header(status: u16, page: &Page, id: &str) -> Result<ResponseHeader> {
+fn id<'c>(cause: Option<(&Plan, &'c Arrival)>) -> &'c str {
+    cause.map_or("", |(_, arrival)| arrival.id.as_str())
+}
+
+/// The head of one of our own pages, and what caused it.
+pub fn header(status: u16, page: &Page, cause: Option<(&Plan, &Arrival)>) -> Result<ResponseHeader> {
     let mut header = ResponseHeader::build(status, Some(8))?;
     header.insert_header("Content-Type", page.content_type)?;
     header.insert_header("Content-Length", page.body.len().to_string())?;
     header.insert_header("Cache-Control", "no-store")?;
-    header.insert_header("X-Request-Id", id)?;
+    header.insert_header("X-Request-Id", id(cause))?;
+    if let Some((plan, arrival)) = cause {
+        headers::of_listener(&mut header, plan, arrival)?;
+    }
     if status == 503 {
         header.insert_header("Retry-After", page::RETRY_AFTER)?;
     }

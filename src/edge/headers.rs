@@ -255,10 +255,22 @@ pub fn pass(response: &mut ResponseHeader, request: &RequestHeader, ctx: &Ctx) -
         }
         let rule = ctx.ruled().name().cloned();
         what_became(response, &Outcome { rule, ..ctx.outcome.clone() }, ctx.origin.status, arrival)?;
+        of_listener(response, plan, arrival)?;
         of_route(response, request, plan, route, arrival)?;
     }
     fit_protocol(response, request);
     Ok(())
+}
+
+/// The field in which a listener has browsers come over https only (RFC 6797 §6.1).
+pub const HSTS: &str = "Strict-Transport-Security";
+
+/// What the listener says in every answer, in place of what an origin says about it.
+pub fn of_listener(response: &mut ResponseHeader, plan: &Plan, arrival: &Arrival) -> Result<()> {
+    match plan.hsts(arrival.listener) {
+        Some(hsts) => response.insert_header(HSTS, hsts.clone()),
+        None => Ok(()),
+    }
 }
 
 /// Whether answers of a route keep their Age field.

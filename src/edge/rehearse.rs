@@ -368,9 +368,10 @@ impl Play<'_> {
     }
 
     fn page(&mut self, status: u16, detail: &str) -> pingora::Result<()> {
-        let id = self.ctx.cause().map_or("", |(_, arrival, _)| arrival.id.as_str());
+        let cause = self.ctx.cause().map(|(plan, arrival, _)| (&**plan, arrival));
+        let id = cause.map_or("", |(_, arrival)| arrival.id.as_str());
         let page = page::page(status, detail, id, self.view.fields.first("accept"));
-        let header = fail::header(status, &page, id)?;
+        let header = fail::header(status, &page, cause)?;
         self.sent(&header);
         Ok(())
     }

@@ -153,6 +153,7 @@ pub fn header(request: &RequestHeader, ctx: &Ctx, head: &StoredHead, part: &Part
             arrival,
             headers::shows_age(plan, route),
         )?;
+        headers::of_listener(&mut header, plan, arrival)?;
         headers::of_route(&mut header, request, plan, route, arrival)?;
     }
     Ok(header)

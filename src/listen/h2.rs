@@ -271,6 +271,7 @@ fn header(request: &RequestHeader, hit: &Hit, arrival: &Arrival) -> Result<Respo
     }
     let shows_age = headers::shows_age(&hit.plan, hit.route);
     headers::from_store(&mut header, &object.head, &hit.outcome, None, arrival, shows_age)?;
+    headers::of_listener(&mut header, &hit.plan, arrival)?;
     headers::of_route(&mut header, request, &hit.plan, hit.route, arrival)?;
     Ok(header)
 }
@@ -282,12 +283,12 @@ fn refuse(door: &Door, mut session: HttpSession, arrival: &Arrival, refusal: Ref
     let mut outcome = Outcome::new(Transport::Front, Kind::Answer, Reason::Refused(refusal.reason));
     outcome.status = refusal.status;
     outcome.bytes_out = page.body.len() as u64;
-    if let Ok(header) = fail::header(refusal.status, &page, arrival.id.as_str())
+    let plan = door.edge.plan.load();
+    if let Ok(header) = fail::header(refusal.status, &page, Some((&plan, arrival)))
         && session.write_response_header(Box::new(header), false).is_ok()
         && let Some(mut writer) = session.take_response_body_writer()
     {
         let _ = writer.send_data(Bytes::from(page.body), true);
     }
-    let plan = door.edge.plan.load();
     finish::tell(&plan, plan.nowhere(), arrival, session.req_header(), &mut outcome);
 }

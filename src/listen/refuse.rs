@@ -1,9 +1,11 @@
 //! Turns away what is not HTTP as RFC 9112 has it: with a page, a line in the log and a count, like any answer.
 
 use super::Door;
+use crate::edge::headers::HSTS;
 use crate::edge::{Arrival, finish, page};
 use crate::http::date;
 use crate::http::head::Refusal;
+use crate::plan::Plan;
 use crate::telemetry::Entry;
 use crate::verdict::{Kind, Outcome, Reason, Transport};
 use std::time::Duration;
@@ -27,7 +29,8 @@ pub struct Refused<'a> {
 pub async fn refuse(door: &Door, io: &mut TcpStream, refused: Refused<'_>) {
     let Refused { arrival, refusal, .. } = refused;
     let page = page::page(refusal.status, refusal.detail, arrival.id.as_str(), None);
-    let head = head(refusal.status, page.content_type, page.body.len(), arrival);
+    let plan = door.edge.plan.load_full();
+    let head = head(refusal.status, page.content_type, page.body.len(), &plan, arrival);
     let whole = [head.as_bytes(), page.body.as_bytes()].concat();
     let sent = tokio::time::timeout(PATIENCE, io.write_all(&whole)).await;
     let bytes_out = if matches!(sent, Ok(Ok(()))) { page.body.len() as u64 } else { 0 };
@@ -56,13 +59,15 @@ pub async fn linger(io: &mut TcpStream, patience: Duration) {
     let _ = tokio::time::timeout(patience, reading).await;
 }
 
-fn head(status: u16, content_type: &str, length: usize, arrival: &Arrival) -> String {
+fn head(status: u16, content_type: &str, length: usize, plan: &Plan, arrival: &Arrival) -> String {
     let reason = http::StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason()).unwrap_or("");
     let date = date::format(arrival.unix_millis / 1000);
     let retry = if status == 503 { format!("Retry-After: {}\r\n", page::RETRY_AFTER) } else { String::new() };
+    let hsts = plan.hsts(arrival.listener).and_then(|hsts| hsts.to_str().ok());
+    let hsts = hsts.map_or(String::new(), |hsts| format!("{HSTS}: {hsts}\r\n"));
     format!(
         "HTTP/1.1 {status} {reason}\r\nDate: {}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\
-         Cache-Control: no-store\r\n{retry}X-Request-Id: {}\r\nConnection: close\r\n\r\n",
+         Cache-Control: no-store\r\n{retry}{hsts}X-Request-Id: {}\r\nConnection: close\r\n\r\n",
         String::from_utf8_lossy(&date),
         arrival.id.as_str(),
     )

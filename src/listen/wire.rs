@@ -2,6 +2,7 @@
 
 use crate::cache::object::StoredHead;
 use crate::edge::edit::Edit;
+use crate::edge::headers::HSTS;
 use crate::edge::{Arrival, Own, labels};
 use crate::http::request::RequestView;
 use crate::plan::Plan;
@@ -21,26 +22,35 @@ pub struct Frame<'a> {
     pub connection: Option<&'static str>,
 }
 
+impl Frame<'_> {
+    /// What the listener has to say about https.
+    fn hsts(&self) -> Option<&http::HeaderValue> {
+        self.plan.hsts(self.arrival.listener)
+    }
+}
+
 /// The head of an answer from memory: one copy of what was prepared when it was stored, where nothing is edited.
 pub fn stored(frame: &Frame<'_>, head: &StoredHead, length: u64, outcome: &Outcome, out: &mut Vec<u8>) {
     let setup = frame.plan.routes.get(frame.route).map(|route| &*route.setup);
-    match setup.filter(|setup| !setup.response_headers.is_empty()) {
-        None => {
-            out.extend_from_slice(head.wire());
-            ours(frame, head, length, outcome, out, |_| false);
+    let edit = setup
+        .filter(|setup| !setup.response_headers.is_empty())
+        .map(|setup| Edit::new(&setup.response_headers, frame.plan, &setup.name, frame.view, frame.arrival));
+    let removed = |name: &str| edit.as_ref().is_some_and(|edit| edit.edits.removes(name));
+    // RFC 6797 §6.1: one field, and what the listener says takes the place of the origin's.
+    let replaced = frame.hsts().is_some() && head.first(HSTS).is_some();
+    if edit.is_none() && !replaced {
+        out.extend_from_slice(head.wire());
+        ours(frame, head, length, outcome, out, |_| false);
+    } else {
+        let stays = |name: &str| !(removed(name) || replaced && name.eq_ignore_ascii_case(HSTS));
+        out.extend_from_slice(head.status_line());
+        for (name, value) in head.shown_fields().filter(|(name, _)| stays(name)) {
+            field(out, name, value);
         }
-        Some(setup) => {
-            let edit = Edit::new(&setup.response_headers, frame.plan, &setup.name, frame.view, frame.arrival);
-            let removed = |name: &str| edit.edits.removes(name);
-            out.extend_from_slice(head.status_line());
-            for (name, value) in head.shown_fields().filter(|(name, _)| !removed(name)) {
-                field(out, name, value);
-            }
-            ours(frame, head, length, outcome, out, removed);
-            for (name, value) in edit.additions() {
-                field(out, name, &value);
-            }
-        }
+        ours(frame, head, length, outcome, out, removed);
+    }
+    for (name, value) in edit.iter().flat_map(Edit::additions) {
+        field(out, name, &value);
     }
     end(frame, out);
 }
@@ -73,6 +83,9 @@ fn ours(
     }
     if !removed("x-request-id") {
         field(out, "X-Request-Id", frame.arrival.id.as_bytes());
+    }
+    if let Some(hsts) = frame.hsts().filter(|_| !removed(HSTS)) {
+        field(out, HSTS, hsts.as_bytes());
     }
 }
 

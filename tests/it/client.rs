@@ -315,3 +315,68 @@ in_both_h1_modes! {
         assert_eq!(origin.begun(), 0);
     }
 }
+
+const STS: &str = "max-age=31536000; includeSubDomains";
+
+fn secured(setup: &mut Setup) {
+    setup.listeners[0].hsts = Some(http::HeaderValue::from_static(STS));
+}
+
+/// Every kind of answer, by path: stored, confirmed, passed by, failed.
+async fn every_kind() -> Origin {
+    Origin::start(|seen| match seen.path() {
+        "/stored" => fresh("stored"),
+        "/its-own" => fresh("its own").field("Strict-Transport-Security", "max-age=1").field("X-Behind", "1"),
+        "/passed" => {
+            ok("passed").field("Cache-Control", "no-store").field("Strict-Transport-Security", "max-age=1")
+        }
+        "/confirmed" if seen.field("if-none-match").is_some() => reply(304),
+        "/confirmed" => ok("confirmed").field("Cache-Control", "max-age=0").field("ETag", "\"v\""),
+        _ => hangup(),
+    })
+    .await
+}
+
+in_every_mode! {
+    async fn every_answer_of_a_listener_with_hsts_says_so_once(mode) {
+        let origin = every_kind().await;
+        let edge = Edge::with(mode, &[origin.address], secured).await;
+        for path in ["/stored", "/its-own", "/passed", "/confirmed"] {
+            for ask in [get(path), get(path), head(path), get(path).field("Range", "bytes=1-2"), get(path).field("If-None-Match", "*")] {
+                let answer = edge.send(ask).await;
+                assert!(matches!(answer.head.status, 200 | 206 | 304), "{answer:?}");
+                answer.assert_field("strict-transport-security", STS);
+            }
+        }
+        edge.get("/its-own").await.assert_cache_status("hit").assert_front().assert_field("x-behind", "1");
+        edge.get("/broken").await.assert_status(502).assert_field("strict-transport-security", STS);
+        edge.send(post("/passed", "x")).await.assert_status(200).assert_field("strict-transport-security", STS);
+        edge.get("/..%2f").await.assert_status(400).assert_field("strict-transport-security", STS);
+        let long = get(&format!("/{}", "a".repeat(8192)));
+        edge.send(long).await.assert_status(414).assert_field("strict-transport-security", STS);
+        // What it says is not stored: another listener may say something else.
+        let plain = Edge::start(mode, &origin).await;
+        for _ in 0..2 {
+            plain.get("/stored").await.assert_no_field("strict-transport-security");
+            plain.get("/its-own").await.assert_field("strict-transport-security", "max-age=1");
+        }
+    }
+
+    async fn a_route_has_the_last_word_on_hsts(mode) {
+        let origin = Origin::start(|_| fresh("hello").field("Strict-Transport-Security", "max-age=1")).await;
+        let routes = "
+- { match: { path: /a }, upstream: app, response_headers: { remove: Strict-Transport-Security } }
+- { match: { path: /b }, upstream: app, response_headers: { set: { Strict-Transport-Security: max-age=5 } } }
+- { match: { path: /c }, respond: { status: 200, body: c }, response_headers: { set: { Strict-Transport-Security: max-age=5 } } }
+- { match: { path: /d }, respond: { status: 200, body: d } }
+- { match: { path: /e }, redirect: /d }";
+        let files = Files::with_routes(origin.address, routes);
+        let edge = Edge::from_file_with(mode, &files.main(), secured).await;
+        for _ in 0..2 {
+            for (path, expected) in [("/a", None), ("/b", Some("max-age=5")), ("/c", Some("max-age=5")), ("/d", Some(STS)), ("/e", Some(STS)), ("/f", Some(STS))] {
+                let answer = edge.get(path).await;
+                assert_eq!(answer.field("strict-transport-security").as_deref(), expected, "{path} {answer:?}");
+            }
+        }
+    }
+}

@@ -50,11 +50,17 @@ impl Edge {
 
     /// Starts one as a configuration file describes it, but for whether the front is on.
     pub async fn from_file(mode: Mode, path: &Path) -> Self {
+        Self::from_file_with(mode, path, |_| {}).await
+    }
+
+    /// The same with other settings than the file has.
+    pub async fn from_file_with(mode: Mode, path: &Path, change: impl FnOnce(&mut Setup)) -> Self {
         let (mut setup, loaded) = match config::load(path) {
             Ok(read) => read,
             Err(refused) => panic!("{}", refused.text(false)),
         };
         setup.listeners.iter_mut().for_each(|listener| listener.front = mode.front);
+        change(&mut setup);
         let log = setup.log.file.clone().expect("a configuration that logs to a file");
         Self::serve(mode, setup, Some(loaded), log).await
     }
