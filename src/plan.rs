@@ -43,6 +43,8 @@ pub struct Listener {
     pub redirect_https: Option<u16>,
     /// What every answer says in Strict-Transport-Security (RFC 6797); only where connections are TLS.
     pub hsts: Option<HeaderValue>,
+    /// Whether it lets nobody in any more.
+    pub closed: bool,
 }
 
 impl Listener {
@@ -55,6 +57,7 @@ impl Listener {
             proxy_protocol: *proxy_protocol,
             redirect_https: *redirect_https,
             hsts: hsts.clone(),
+            closed: false,
         }
     }
 }

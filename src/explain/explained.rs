@@ -13,6 +13,8 @@ pub struct Explained {
     pub url: String,
     /// Which route takes it.
     pub route: Route,
+    /// Listeners that answer it with a redirect to https, where others do as it is told here.
+    pub redirecting: Vec<String>,
     /// Who answers.
     pub action: Action,
     /// Every cache rule of the route, in order; none where the cache has no part.
@@ -68,6 +70,8 @@ pub enum Action {
     Answer(u16),
     /// Nobody: no route takes it.
     Nobody(u16),
+    /// Every listener without TLS, with a redirect to this URL.
+    Redirect(u16, String),
     /// A cluster.
     Upstream(String),
 }

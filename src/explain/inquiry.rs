@@ -7,25 +7,39 @@ use crate::cache::key::{self, describe};
 use crate::cache::object;
 use crate::cache::{Ask, Cache, Found, policy};
 use crate::edge::decide::{ask, decide};
+use crate::edge::https_url;
 use crate::edge::offhand;
 use crate::edge::rehearse::Given;
 use crate::edge::turn::{self, Turn};
 use crate::http::fields::Fields;
-use crate::http::request::RequestView;
-use crate::plan::{Plan, Ruled};
+use crate::http::request::{RequestView, Scheme};
+use crate::plan::{Listener, Plan, Ruled};
 use crate::route::Subject;
 use crate::rules::{Matched, Response, Traced};
 use crate::setup;
-use crate::verdict::{self, CacheUse, Decision, Key, Kind, Reason, StaleWhy, Stored, Terms};
+use crate::verdict::{self, Answer, By, CacheUse, Decision, Key, Kind, Reason, StaleWhy, Stored, Terms};
 use std::sync::Arc;
 
 /// Explains a request under a plan, with what a cache holds at a time, in seconds since 1970. Nothing is changed, and
 /// no visit counted.
 pub fn explain(plan: &Plan, cache: &Cache, question: &Question, now: u64) -> Explained {
     question.request.with(|view| {
-        let inquiry = Inquiry { plan, cache, view, decision: decide(plan, &cache.recipe(), view, None), now };
-        inquiry.explained(question)
+        let (https, redirecting) = redirects(plan, view);
+        let decision = decide(plan, &cache.recipe(), view, https);
+        Explained { redirecting, ..Inquiry { plan, cache, view, decision, now }.explained(question) }
     })
+}
+
+/// Where every listener that the request may come in by sends it, if each sends it to https; otherwise the names of
+/// those that do.
+fn redirects(plan: &Plan, view: &RequestView<'_>) -> (Option<u16>, Vec<String>) {
+    let plain = |listener: &&Listener| !listener.closed && view.scheme == Scheme::Http;
+    let (some, others): (Vec<&Listener>, Vec<_>) =
+        plan.listeners.iter().filter(plain).partition(|listener| listener.redirect_https.is_some());
+    match some.first() {
+        Some(first) if others.is_empty() => (first.redirect_https, Vec::new()),
+        _ => (None, some.iter().map(|listener| listener.name.to_string()).collect()),
+    }
 }
 
 /// One request under inquiry.
@@ -43,6 +57,7 @@ impl Inquiry<'_> {
             method: self.view.method.to_owned(),
             url: question.request.url(),
             route: self.route(),
+            redirecting: Vec::new(),
             action: self.action(),
             rules: Vec::new(),
             rule: None,
@@ -100,6 +115,9 @@ impl Inquiry<'_> {
         match (self.decision.action, setup.map(|setup| &setup.action)) {
             (verdict::Action::Proxy, Some(setup::Action::Upstream(name))) => {
                 Action::Upstream(name.to_string())
+            }
+            (verdict::Action::Answer(Answer { status, by: By::Listener(port) }), _) => {
+                Action::Redirect(status, https_url(port, self.view))
             }
             (verdict::Action::Answer(answer), _) if self.decision.route == self.plan.nowhere() => {
                 Action::Nobody(answer.status)

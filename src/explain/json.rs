@@ -18,6 +18,7 @@ impl Explained {
                 "others": self.route.others.iter().map(other).collect::<Vec<_>>(),
             },
             "action": action(&self.action),
+            "redirecting": self.redirecting,
             "rule": self.rule,
             "rules": self.rules.iter().map(rule).collect::<Vec<_>>(),
             "cache": cache(&self.cache),
@@ -52,6 +53,7 @@ fn action(action: &Action) -> Value {
     match action {
         Action::Answer(status) => json!({ "answer": status }),
         Action::Nobody(status) => json!({ "answer": status, "no_route": true }),
+        Action::Redirect(status, url) => json!({ "answer": status, "location": url }),
         Action::Upstream(name) => json!({ "upstream": name }),
     }
 }

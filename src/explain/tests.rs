@@ -8,7 +8,7 @@ use crate::cache::{Cache, Settings};
 use crate::plan::Plan;
 use crate::route::{FieldTest, Match, Test, ValueTest};
 use crate::rules::{Rule, RuleSet, Then, When};
-use crate::setup::{Action, Answer, Limits, Log, Route, Setup};
+use crate::setup::{Action, Answer, Limits, Listener, Log, Route, Setup};
 use crate::telemetry::Format;
 use crate::verdict::{Kind, NotStored};
 use bytes::Bytes;
@@ -53,11 +53,15 @@ fn route(name: &str, line: u32, takes: Match) -> Route {
 }
 
 fn plan() -> Arc<Plan> {
+    plan_at(Vec::new())
+}
+
+fn plan_at(listeners: Vec<Listener>) -> Arc<Plan> {
     let host = |host: &str| Match { hosts: vec![host.parse().unwrap()], ..Match::default() };
     let robots = Match { paths: vec!["/robots.txt".parse().unwrap()], ..host("www.example.com") };
     let answer = Answer { status: 200, fields: Vec::new(), body: Bytes::from_static(b"ok") };
     dry(&Setup {
-        listeners: Vec::new(),
+        listeners,
         admin: None,
         trusted_proxies: Arc::default(),
         upstreams: Vec::new(),
@@ -73,10 +77,42 @@ fn plan() -> Arc<Plan> {
 }
 
 fn text(question: &str) -> String {
+    text_of(&plan(), question)
+}
+
+fn text_of(plan: &Plan, question: &str) -> String {
     let question = Question::from_json(question.as_bytes()).unwrap();
-    let mut explained = explain(&plan(), &Cache::new(Settings::default()), &question, START);
+    let mut explained = explain(plan, &Cache::new(Settings::default()), &question, START);
     explained.now = None;
     explained.text(false)
+}
+
+#[test]
+fn a_redirect_to_https_is_certain_only_where_every_plain_listener_makes_it() {
+    let listener =
+        |bind: &str, https| Listener { redirect_https: https, ..Listener::at(bind.parse().unwrap()) };
+    let question = |scheme: &str| format!(r#"{{"url": "{scheme}://www.example.com/robots.txt?a"}}"#);
+    let all = plan_at(vec![listener(":80", Some(8443)), listener(":8080", Some(443))]);
+    assert_eq!(
+        text_of(&all, &question("http")),
+        "\
+request    GET http://www.example.com/robots.txt?a
+route      #1 robots  host www.example.com, path /robots.txt  conf/foreland.yaml:18
+             beats #2 (host www.example.com, path /): an exact path is more specific than any path
+             beats #3 (any host, path /): a named host is more specific than any host
+answer     308 to https://www.example.com:8443/robots.txt?a: every listener without TLS says so
+gates      none
+front      would answer itself
+"
+    );
+    let some = plan_at(vec![listener(":80", Some(443)), listener(":8080", None)]);
+    let told = text_of(&some, &question("http"));
+    let line = "answer     200, by Foreland itself\n             not at :80, which sends whoever asks over http to https\n";
+    assert!(told.contains(line), "{told}");
+    for plan in [all, some] {
+        let told = text_of(&plan, &question("https"));
+        assert!(told.contains("answer     200, by Foreland itself\ngates"), "{told}");
+    }
 }
 
 #[test]

@@ -92,7 +92,14 @@ impl Explained {
             Action::Nobody(status) => {
                 page.push("answer", format!("{status}: no route takes it"), "", Tone::Bad)
             }
+            Action::Redirect(status, url) => {
+                page.line("answer", format!("{status} to {url}: every listener without TLS says so"), "");
+            }
             Action::Upstream(name) => page.line("upstream", name.clone(), ""),
+        }
+        for listener in &self.redirecting {
+            let text = format!("  not at {listener}, which sends whoever asks over http to https");
+            page.push("", text, "", Tone::Faint);
         }
     }
 

@@ -96,8 +96,11 @@ impl Doors {
 
     /// Every place as it will be: those there are, and behind them the new ones.
     pub(super) fn listeners(&self, opened: &Opened) -> Vec<Listener> {
-        let mut all: Vec<Listener> =
-            self.places.iter().map(|place| Listener::open(place.name.clone(), &place.setup)).collect();
+        let mut all: Vec<Listener> = self
+            .places
+            .iter()
+            .map(|place| Listener { closed: true, ..Listener::open(place.name.clone(), &place.setup) })
+            .collect();
         for (wanted, name, _) in &opened.listeners {
             let wanted = Listener::open(name.clone(), wanted);
             match all.iter_mut().find(|listener| listener.name == *name) {

@@ -41,7 +41,10 @@ fn values(loaded: &Loaded, subject: &str) -> Vec<String> {
 #[test]
 fn every_value_in_force_has_its_subject() {
     let loaded = load(FILE);
-    assert_eq!(values(&loaded, "listener :8080"), ["bind :8080", "front true", "proxy_protocol false", "redirect_https false"]);
+    assert_eq!(
+        values(&loaded, "listener :8080"),
+        ["bind :8080", "front true", "proxy_protocol false", "redirect_https false"]
+    );
     assert_eq!(values(&loaded, "trusted_proxies"), ["networks 10.0.0.0/8"]);
     assert_eq!(
         values(&loaded, "upstream app")[..3],
