@@ -6,7 +6,7 @@ use super::table::{Field, Kind, Need, Section};
 
 /// What an editor cannot know: the value behind `${NAME}` or `${file:…}`.
 const EXPANDED: &str = r"\$\{[^}]*\}";
-const DURATION: &str = r"^(0|[0-9]+(ms|s|m|h|d|w)( *[0-9]+(ms|s|m|h|d|w))*)$";
+const DURATION: &str = r"^(0|[0-9]+(ms|s|m|h|d|w|y)( *[0-9]+(ms|s|m|h|d|w|y))*)$";
 const SIZE: &str = r"^(0|[0-9]+(B|KiB|MiB|GiB|TiB))$";
 
 /// The schema of a file whose top level is `top`.

@@ -7,9 +7,16 @@ pub const DURATION_LOOKS: &str = "a duration such as 30s, 10m, 1h, 30d";
 /// What a size looks like, for messages.
 pub const SIZE_LOOKS: &str = "a size such as 64KiB, 512MiB, 10GiB";
 
-/// Longest first, which is also the order in which they must be written.
-const TIMES: &[(&str, u64)] =
-    &[("w", 604_800_000), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+/// Longest first, which is also the order in which they must be written. A year is that of HSTS and certificates.
+const TIMES: &[(&str, u64)] = &[
+    ("y", 365 * 86_400_000),
+    ("w", 604_800_000),
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1000),
+    ("ms", 1),
+];
 const SIZES: &[(&str, u64)] =
     &[("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
@@ -35,7 +42,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
             return Err(no_unit(&shown, text, number, after.is_empty()));
         }
         let Some(at) = TIMES.iter().position(|(known, _)| *known == name) else {
-            return Err(unknown_time(&shown, text, name));
+            return Err(format!("`{shown}` has an unknown unit{}", instead(text)));
         };
         if unit.starts_with(' ') || (after.is_empty() && unit.ends_with(' ')) {
             return Err(format!("`{shown}` has a space{}", instead(text)));
@@ -102,7 +109,7 @@ pub fn parse_integer(text: &str, min: u64, max: u64) -> Result<u64, String> {
 pub fn show_duration(duration: Duration) -> String {
     let mut rest = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let mut shown = String::new();
-    for (name, unit) in TIMES.iter().filter(|(name, _)| *name != "w") {
+    for (name, unit) in TIMES.iter().filter(|(name, _)| !matches!(*name, "y" | "w")) {
         if rest >= *unit {
             shown.push_str(&format!("{}{name}", rest / unit));
             rest %= unit;
@@ -150,13 +157,6 @@ fn no_unit(shown: &str, text: &str, number: &str, is_last: bool) -> String {
     }
 }
 
-fn unknown_time(shown: &str, text: &str, unit: &str) -> String {
-    match unit.to_ascii_lowercase().as_str() {
-        "y" | "year" | "years" => format!("`{shown}` has an unknown unit; a year is `365d`"),
-        _ => format!("`{shown}` has an unknown unit{}", instead(text)),
-    }
-}
-
 /// `; write `1h30m``: the whole duration with the units that are meant, if that makes one.
 fn instead(text: &str) -> String {
     let mut whole = String::new();
@@ -181,6 +181,7 @@ fn meant_time(unit: &str) -> Option<&'static str> {
         "hour" | "hours" | "hr" | "hrs" => Some("h"),
         "day" | "days" => Some("d"),
         "week" | "weeks" => Some("w"),
+        "year" | "years" => Some("y"),
         "msec" | "msecs" | "millisecond" | "milliseconds" => Some("ms"),
         lower => TIMES.iter().find(|(name, _)| *name == lower).map(|(name, _)| *name),
     }
@@ -232,7 +233,10 @@ mod tests {
             ("30 parsecs", Err("`30 parsecs` has an unknown unit")),
             ("30S", Err("`30S` has an unknown unit; write `30s`")),
             ("5min", Err("`5min` has an unknown unit; write `5m`")),
-            ("1y", Err("`1y` has an unknown unit; a year is `365d`")),
+            ("1y", Ok(365 * 86_400_000)),
+            ("1y 2d", Ok(367 * 86_400_000)),
+            ("101y", Err("`101y` is longer than 100 years")),
+            ("1 year", Err("`1 year` has an unknown unit; write `1y`")),
             ("30 s", Err("`30 s` has a space; write `30s`")),
             ("30", Err("`30` has no unit; 30 seconds are `30s`")),
             ("1h30", Err("`1h30` ends without a unit; for seconds write `1h30s`")),
@@ -318,7 +322,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_panics(text in "\\PC{0,12}|[0-9]{1,22}(ms|[smhdwBKMGTi ]){0,4}") {
+        fn nothing_panics(text in "\\PC{0,12}|[0-9]{1,22}(ms|[smhdwyBKMGTi ]){0,4}") {
             let _ = parse_duration(&text);
             let _ = parse_size(&text);
             let _ = parse_integer(&text, 0, 100);
