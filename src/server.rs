@@ -18,7 +18,7 @@ use crate::net::{self, ListenAddress};
 use crate::setup::Setup;
 use crate::state::{ORPHANS, State};
 use crate::telemetry::{Metrics, Reload, Throttle};
-use crate::upstream::{HealthRegistry, UpstreamError};
+use crate::upstream::{HealthRegistry, UpstreamError, tls};
 use arc_swap::ArcSwap;
 use pingora::apps::HttpServerApp;
 use pingora::proxy::{HttpProxy, http_proxy};
@@ -319,7 +319,9 @@ impl std::fmt::Display for ReloadError {
 }
 
 fn proxy(edge: &Arc<Edge>) -> Arc<HttpProxy<Edge>> {
-    let conf = ServerConf { upstream_keepalive_pool_size: IDLE, ..ServerConf::default() };
+    tls::choose_provider();
+    let ca_file = tls::authorities_file();
+    let conf = ServerConf { upstream_keepalive_pool_size: IDLE, ca_file, ..ServerConf::default() };
     let shared = Edge { plan: edge.plan.clone(), state: edge.state.clone() };
     Arc::new(http_proxy(&Arc::new(conf), shared))
 }

@@ -6,7 +6,7 @@ use crate::config;
 use crate::net::{self, ListenAddress, Token};
 use crate::setup::{Admin, Log, Setup};
 use crate::telemetry::Format;
-use crate::upstream::ServerAddress;
+use crate::upstream::{ServerAddress, tls};
 use std::process::ExitCode;
 
 /// Smallest cache that can hold anything worth the name.
@@ -43,6 +43,7 @@ pub fn main(arguments: Arguments) -> ExitCode {
         Ok(token) => token,
         Err(error) => return fail(&error.to_string()),
     };
+    let secure = arguments.to.iter().any(ServerAddress::tls);
     let to = arguments.to.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let mut setup = Setup::simple(arguments.listen, arguments.to, config::default_rules());
     setup.admin = Some(Admin { bind: arguments.admin, token });
@@ -55,6 +56,9 @@ pub fn main(arguments: Arguments) -> ExitCode {
         |server| {
             for address in &server.addresses {
                 log::info!("listening on {address}, in front of {to}");
+            }
+            if secure && let Err(why) = tls::system_authorities() {
+                log::warn!("no https:// server can be verified: {why}; install ca-certificates");
             }
             if let Some(address) = server.admin {
                 log::info!("admin on http://{address}/metrics");

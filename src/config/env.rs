@@ -3,6 +3,8 @@
 use std::io::{self, Read as _};
 use std::path::Path;
 
+use crate::upstream::tls;
+
 /// What reading a configuration may ask of the machine it runs on.
 pub trait Env: Send + Sync {
     /// The value of an environment variable, or None if it is not set.
@@ -11,6 +13,10 @@ pub trait Env: Send + Sync {
     fn read(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>>;
     /// The names in a folder, in any order.
     fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
+    /// Whether there are authorities here to verify servers against; why not, if there are none.
+    fn authorities(&self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// The machine itself.
@@ -38,6 +44,10 @@ impl Env for System {
             }
         }
         Ok(names)
+    }
+
+    fn authorities(&self) -> Result<(), String> {
+        tls::system_authorities().map(drop).map_err(str::to_owned)
     }
 }
 

@@ -4,7 +4,7 @@ use super::arrival::Arrival;
 use super::fetch::Errand;
 use crate::cache::Found;
 use crate::plan::{Plan, Ruled};
-use crate::upstream::{self, Endpoint, InFlight, Phase, Server};
+use crate::upstream::{self, Endpoint, InFlight, Phase, Server, Want};
 use crate::verdict::{BypassWhy, Decision, Kind, Outcome, Reason, Terms, Transport};
 use smallvec::SmallVec;
 use std::fmt::Write as _;
@@ -111,6 +111,8 @@ pub struct Ctx {
     pub outcome: Outcome,
     /// What happened on the way to the origin.
     pub origin: Origin,
+    /// What it needs of a connection.
+    pub want: Want,
     /// Which cache rules decide what, once there was a response; before, the decision knows.
     pub terms: Option<Terms>,
     /// Request body bytes so far.
@@ -128,6 +130,7 @@ impl Default for Ctx {
             errand: None,
             outcome: Outcome::new(Transport::Proxy, Kind::Bypass, Reason::Bypass(BypassWhy::Off)),
             origin: Origin::default(),
+            want: Want::default(),
             terms: None,
             bytes_in: 0,
             continued: false,

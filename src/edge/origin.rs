@@ -49,7 +49,7 @@ pub fn pick(session: &Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
     origin.began = Some(now);
     origin.in_flight = Some(picked.in_flight);
     (origin.sent, origin.status, origin.reused) = (None, None, false);
-    let peer = cluster.peer(&picked.server);
+    let peer = cluster.peer(&picked.server, ctx.want);
     origin.server = Some(picked.server);
     peer
 }

@@ -20,7 +20,8 @@ use super::roster::{Picked, Roster};
 use super::server::{ClusterState, Kept, Server, ServerState};
 use super::settings::Settings;
 use super::spec::ServerSpec;
-use super::{background, peer};
+use super::peer::{self, Pool, Want};
+use super::background;
 use crate::http::request::RequestView;
 
 /// Servers one cluster may list: a bound on what a look-up and a page of the operator cost.
@@ -29,7 +30,8 @@ const MAX_SERVERS: usize = 1000;
 /// Origin servers that serve the same content.
 pub struct Cluster {
     name: Arc<str>,
-    force: ArcSwap<InForce>,
+    settings: ArcSwap<Settings>,
+    pool: Pool,
     names: Names,
     roster: ArcSwap<Roster>,
     /// Locked while servers change, so that nobody is told what was true before.
@@ -38,19 +40,6 @@ pub struct Cluster {
     registry: Arc<HealthRegistry>,
     /// Wakes the background work; closes with the cluster.
     changed: watch::Sender<()>,
-}
-
-/// Settings, and what follows from them.
-struct InForce {
-    settings: Arc<Settings>,
-    /// Keeps connections that were made differently apart in Pingora's pool.
-    group: u64,
-}
-
-impl InForce {
-    fn new(name: &str, settings: Settings) -> Self {
-        Self { group: peer::group(name, &settings), settings: Arc::new(settings) }
-    }
 }
 
 /// Why a cluster could not be made.
@@ -92,7 +81,8 @@ impl Cluster {
         let cluster = Self {
             names: Names::new(name.clone(), servers, resolvers),
             roster: ArcSwap::from_pointee(Roster::new(&settings.balance, Vec::new())),
-            force: ArcSwap::from_pointee(InForce::new(&name, settings)),
+            settings: ArcSwap::from_pointee(settings),
+            pool: Pool::new(&name),
             told: Mutex::new(Told::new(observer)),
             budget: Budget::new(),
             registry,
@@ -119,7 +109,7 @@ impl Cluster {
 
     /// The settings in force; an update changes them.
     pub fn settings(&self) -> Arc<Settings> {
-        self.force.load().settings.clone()
+        self.settings.load_full()
     }
 
     /// What an operator sees of it.
@@ -129,12 +119,12 @@ impl Cluster {
 
     /// Whether the algorithm goes by something of the request.
     pub fn is_keyed(&self) -> bool {
-        matches!(self.force.load().settings.balance, Balance::ConsistentHash(_) | Balance::IpHash)
+        matches!(self.settings.load().balance, Balance::ConsistentHash(_) | Balance::IpHash)
     }
 
     /// What a request is balanced by, where the algorithm goes by the request.
     pub fn key(&self, view: &RequestView<'_>) -> Option<u64> {
-        match &self.force.load().settings.balance {
+        match &self.settings.load().balance {
             Balance::ConsistentHash(by) => by.key(view),
             Balance::IpHash => Some(client_key(view.client)),
             Balance::LeastConnections | Balance::Random | Balance::RoundRobin => None,
@@ -156,7 +146,7 @@ impl Cluster {
     /// Whether a request that failed at `tried` may be tried elsewhere: there is a server left, and if one had it
     /// already the retry budget allows it, which this spends.
     pub fn may_retry(&self, tried: &[Endpoint], was_sent: bool) -> bool {
-        let share = self.force.load().settings.retry.budget;
+        let share = self.settings.load().retry.budget;
         self.roster.load().has_another(tried) && (!was_sent || self.budget.take(share))
     }
 
@@ -185,9 +175,11 @@ impl Cluster {
     }
 
     /// How Pingora connects to the server.
-    pub fn peer(&self, server: &Server) -> pingora::Result<Box<HttpPeer>> {
-        let force = self.force.load();
-        peer::build(server, &force.settings, force.group)
+    ///
+    /// # Errors
+    /// Pingora's, for the path of a socket that the system does not take.
+    pub fn peer(&self, server: &Server, want: Want) -> pingora::Result<Box<HttpPeer>> {
+        peer::build(server, &self.settings.load(), &self.pool, want)
     }
 
     /// Every configured server with what is known of it, one entry per endpoint.
@@ -220,13 +212,13 @@ impl Cluster {
 
     /// Has the names looked up that are due; returns when the next one is.
     pub(super) fn ask_due(&self, asked: &mut Asked) -> Option<tokio::time::Instant> {
-        self.names.ask_due(&self.force.load().settings.lookup, asked)
+        self.names.ask_due(&self.settings.load().lookup, asked)
     }
 
     /// Takes in what was found.
     pub(super) fn learn(&self, answers: Answers) {
         let mut told = self.told.lock();
-        if self.names.learn(answers, &self.force.load().settings.lookup) {
+        if self.names.learn(answers, &self.settings.load().lookup) {
             self.roster.store(Arc::new(self.gather()));
         }
         self.tell(&mut told);
@@ -290,7 +282,7 @@ impl Cluster {
     }
 
     pub(super) fn configure(&self, settings: Settings) {
-        self.force.store(Arc::new(InForce::new(&self.name, settings)));
+        self.settings.store(Arc::new(settings));
     }
 
     pub(super) fn wake(&self) {

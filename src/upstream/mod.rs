@@ -3,6 +3,7 @@
 //! - [`ServerSpec`] is a server as listed; `names` knows the endpoints found for it, `discovery` looks them up;
 //! - [`Cluster::pick`] chooses a [`Server`] from the `roster` by one of the algorithms in `balance`, and
 //!   [`Cluster::peer`] says how Pingora connects to it;
+//! - `tls` is how HTTPS servers are verified, and who we are to them;
 //! - `health` keeps track of who is up, by checks that clusters share and by what requests meet; an [`Observer`] is
 //!   told; `background` is the work that nobody waits for;
 //! - [`Update`] gives a cluster that stays through a reload other servers or settings;
@@ -33,6 +34,7 @@ mod settings;
 mod spec;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 mod update;
 
 pub use address::{AddressError, ServerAddress};
@@ -41,8 +43,10 @@ pub use endpoint::Endpoint;
 pub use failure::{Failure, Phase, Retry, Try};
 pub use health::{Health, HealthRegistry, Observer};
 pub use load::{InFlight, LastError};
+pub use peer::Want;
 pub use roster::Picked;
 pub use server::{ClusterState, Server, ServerState, State};
-pub use settings::{Lookup, RetryOn, Settings};
+pub use settings::{Lookup, Protocol, RetryOn, Settings};
 pub use spec::ServerSpec;
+pub use tls::OriginTls;
 pub use update::{Change, Update};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::balance::Balance;
 use super::health::{Ejection, Health};
+use super::tls::OriginTls;
 use crate::http::status::StatusRange;
 
 /// One cluster's settings. `Settings::default()` is what a file that says nothing gets.
@@ -20,6 +21,13 @@ pub struct Settings {
     pub write: Duration,
     /// How long an unused connection is kept. Default 60 s: shorter than most origins' own limit.
     pub idle: Duration,
+    /// How long a connection is used at all. Default 1 h, as nginx: behind a balancer that goes by connections, servers
+    /// that joined later would get none of a connection that is always busy.
+    pub lifetime: Duration,
+    /// What servers are spoken to in. Default HTTP/1.1: it needs no agreement and is what most origins speak best.
+    pub protocol: Protocol,
+    /// How HTTPS servers are verified, and who we are to them.
+    pub tls: OriginTls,
     /// Origin servers asked for one request before giving up. Default 2.
     pub tries: usize,
     /// What may be sent to another server once one had it.
@@ -40,6 +48,9 @@ impl Default for Settings {
             read: Duration::from_secs(60),
             write: Duration::from_secs(60),
             idle: Duration::from_secs(60),
+            lifetime: Duration::from_secs(3600),
+            protocol: Protocol::H1,
+            tls: OriginTls::default(),
             tries: 2,
             retry: RetryOn::default(),
             health: Health::default(),
@@ -47,6 +58,18 @@ impl Default for Settings {
             lookup: Lookup::default(),
         }
     }
+}
+
+/// What servers are spoken to in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// HTTP/2 where the server agrees to it in the TLS handshake, else HTTP/1.1.
+    Auto,
+    /// HTTP/1.1.
+    #[default]
+    H1,
+    /// HTTP/2, over TLS or in the clear with prior knowledge (RFC 9113 §3.3).
+    H2,
 }
 
 /// What may be sent again, and how often. A request that no server has seen may always be.

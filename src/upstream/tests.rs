@@ -384,7 +384,7 @@ async fn the_systems_resolver_knows_localhost() {
 async fn a_refused_connection_reads_as_unreachable() {
     let (_socket, bad) = deaf();
     let bed = bed(&[bad.to_string()], calm()).await;
-    let peer = bed.cluster.peer(&bed.pick(&[]).unwrap().server).unwrap();
+    let peer = bed.cluster.peer(&bed.pick(&[]).unwrap().server, Want::Exchange).unwrap();
     let connector = pingora::connectors::TransportConnector::new(None);
     let mut error = connector.get_stream(&*peer).await.err().unwrap();
     error.as_up(); // as Pingora's proxy does before `fail_to_connect`

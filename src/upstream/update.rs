@@ -79,12 +79,15 @@ impl Update {
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
     use std::time::Duration;
 
     use pingora::upstreams::peer::Peer;
+    use tokio::time::timeout;
 
     use super::*;
-    use crate::upstream::tests::{Bed, bed, calm, deaf, hasty, listener, specs};
+    use crate::upstream::Want;
+    use crate::upstream::tests::{Bed, LONG, SOON, bed, calm, deaf, hasty, listener, specs};
 
     const A: &str = "192.0.2.1:80";
     const B: &str = "192.0.2.2:80";
@@ -206,7 +209,7 @@ mod tests {
     async fn pooled_connections_are_found_again() {
         let bed = bed(&[A], calm()).await;
         let tried: SocketAddr = B.parse().unwrap();
-        let hash = || bed.cluster.peer(&bed.pick(&[tried]).unwrap().server).unwrap().reuse_hash();
+        let hash = || bed.cluster.peer(&bed.pick(&[tried]).unwrap().server, Want::Exchange).unwrap().reuse_hash();
         let before = hash();
         let mut settings = calm();
         settings.tries = 5;
@@ -234,5 +237,97 @@ mod tests {
         assert_eq!(bed.next_told().await, ("app.internal:80".into(), false));
         *bed.book.0.lock() = vec!["192.0.2.9".parse().unwrap()];
         bed.until("app.internal:80", true).await;
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_comes_late_changes_only_who_is_still_listed() {
+        let bed = bed(&["old.internal:80", "app.internal:80"], calm()).await;
+        *bed.book.0.lock() = vec!["192.0.2.2".parse().unwrap()];
+        let asked = bed.cluster.names().specs();
+        let answers = bed.cluster.names().look_up(&asked, &calm().lookup).await;
+        bed.update(&["app.internal:80", A]).await;
+        bed.cluster.learn(answers);
+        let servers = bed.cluster.servers();
+        let at: Vec<_> =
+            servers.iter().map(|s| (&*s.name, s.endpoint.as_ref().unwrap().to_string())).collect();
+        assert_eq!(at, [("app.internal:80", B.to_owned()), (A, A.to_owned())]);
+    }
+
+    #[tokio::test]
+    async fn new_settings_do_not_wait_for_the_old_pause() {
+        let (socket, address) = deaf();
+        let address = address.to_string();
+        let mut settings = calm();
+        settings.health.fall = 1;
+        let mut bed = bed(&[&address], settings.clone()).await;
+        bed.start().await;
+        bed.until(&address, false).await;
+        let _listener = socket.listen(16).unwrap();
+        (settings.health.every, settings.connect) = (SOON, SOON);
+        assert_eq!(bed.cluster.update(&specs(&[&address]), settings).await, Ok(Change::default()));
+        let peer = bed.cluster.peer(&bed.pick(&[]).unwrap().server, Want::Exchange).unwrap();
+        assert_eq!(peer.connection_timeout(), Some(SOON));
+        bed.until(&address, true).await;
+    }
+
+    #[tokio::test]
+    async fn who_joined_is_checked_at_once() {
+        let (_listener, good) = listener().await;
+        let (_socket, bad) = deaf();
+        let mut settings = calm();
+        settings.health.fall = 1;
+        let mut bed = bed(&[good.to_string()], settings).await;
+        bed.start().await;
+        bed.until(good, true).await;
+        bed.update(&[good.to_string(), bad.to_string()]).await;
+        bed.until(bad, false).await;
+    }
+
+    #[tokio::test]
+    async fn only_a_difference_is_a_change() {
+        let bed = bed(&[A, "app.internal:80"], calm()).await;
+        let same = |servers: &[&str], settings| bed.cluster.is_same(&specs(servers), &settings);
+        assert!(same(&[A, "http://App.Internal"], calm()));
+        assert!(!same(&[A], calm()));
+        assert!(!same(&[A, "https://app.internal:80"], calm()));
+        assert!(!same(&[A, "app.internal:80"], hasty()));
+    }
+
+    #[tokio::test]
+    async fn a_retired_cluster_does_not_sit_out_its_pauses() {
+        let bed = bed(&[A], calm()).await;
+        bed.start().await;
+        let Bed { cluster, stop, .. } = bed;
+        let (retired, request) = (Arc::downgrade(&cluster), cluster.clone());
+        drop(cluster);
+        assert!(retired.upgrade().is_some(), "a request still has it");
+        drop(request);
+        timeout(LONG, stop.closed()).await.unwrap(); // the tasks dropped their receivers
+        assert!(retired.upgrade().is_none());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn requests_find_a_server_while_the_list_changes() {
+        let bed = Arc::new(bed(&[A, B], calm()).await);
+        let done = Arc::new(AtomicBool::new(false));
+        let crowd: Vec<_> = (0..3)
+            .map(|_| {
+                let (bed, done) = (bed.clone(), done.clone());
+                tokio::task::spawn_blocking(move || {
+                    while !done.load(Relaxed) {
+                        bed.picks(10);
+                    }
+                })
+            })
+            .collect();
+        for _ in 0..300 {
+            bed.update(&[C]).await;
+            bed.update(&[A, B]).await;
+        }
+        assert!(!bed.picks(10).contains(&C.to_owned()));
+        done.store(true, Relaxed);
+        for task in crowd {
+            task.await.unwrap();
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! - `top` is the whole file and puts the parts together on a `bench`;
 //! - `listeners`, `trusted_proxies`, `admin`, `log`, `limits`, `cache` stand alone;
-//! - `upstreams` with `retry`, `health`, `eject` and `lookup` are the origins;
+//! - `upstreams` with `retry`, `health`, `eject`, `lookup` and `origin_tls` are the origins;
 //! - `routes` with `unique` (names), `actions`, `answers` and `rewrite` say what becomes of a request.
 //!
 //! A table's documentation is the manual: the reference and the schema are generated from it. A section compiles with
@@ -20,6 +20,7 @@ mod limits;
 mod listeners;
 mod log;
 mod lookup;
+mod origin_tls;
 mod retry;
 mod rewrite;
 mod routes;

@@ -81,7 +81,7 @@ pub fn compile(root: &Node, bench: &mut Bench<'_>) -> Option<Setup> {
     let (listeners, taken) = listeners::compile(&top, bench.report);
     let admin = admin::compile(&top, &taken, bench.files.env(), bench.report);
     let trusted_proxies = trusted_proxies::compile(&top, bench.report);
-    let upstreams = upstreams::compile(&top, bench.report);
+    let upstreams = upstreams::compile(&top, bench);
     let routes = routes::compile(&top, bench);
     unused(&top, bench);
     let cache = cache::compile(&top, bench.report);

@@ -1,15 +1,17 @@
 //! `upstreams`: clusters of origin servers.
 
+use super::bench::Bench;
 use super::eject::{self, EJECT};
 use super::health::{self, HEALTH};
 use super::lookup::{self, LOOKUP};
+use super::origin_tls::{self, ORIGIN_TLS};
 use super::retry::{self, RETRY};
 use crate::config::names::Name;
 use crate::config::quantity::{lists_nothing, positive};
 use crate::config::{Diagnostic, Field, Fields, Key, Kind, Need, Node, Report, Section, Severity, Span};
 use crate::setup::Upstream;
 use crate::upstream::balance::{Balance, HashBy, MAX_WEIGHT};
-use crate::upstream::{ServerAddress, ServerSpec, Settings};
+use crate::upstream::{Protocol, ServerAddress, ServerSpec, Settings};
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 
@@ -81,6 +83,31 @@ pub static UPSTREAM: Section = Section {
             doc: "How long an unused connection is kept. Shorter than most origins keep theirs, so that none is written to \
                   while the origin closes it.",
             example: "15s",
+        },
+        Field {
+            name: "lifetime",
+            kind: Kind::Duration,
+            need: Need::Default("1h"),
+            doc: "How long a connection is used at all; then it is replaced, gradually, and no request is cut. As nginx \
+                  (`keepalive_time`): behind a balancer that goes by connections, as in Kubernetes, servers that joined \
+                  later would get nothing while the old connections are busy.",
+            example: "10m",
+        },
+        Field {
+            name: "protocol",
+            kind: Kind::Word(&["h1", "h2", "auto"]),
+            need: Need::Default("h1"),
+            doc: "What servers are spoken to in. `h1` is HTTP/1.1. `h2` is HTTP/2: over TLS, and in the clear with servers \
+                  that expect it (h2c with prior knowledge), as gRPC servers do. `auto` is HTTP/2 with `https://` servers \
+                  that agree to it, else HTTP/1.1. A WebSocket goes over HTTP/1.1 whatever stands here.",
+            example: "auto",
+        },
+        Field {
+            name: "tls",
+            kind: Kind::Section(&ORIGIN_TLS),
+            need: Need::Default("{}"),
+            doc: "How `https://` servers are verified, and who we are to them.",
+            example: "{ ca: tls/internal-ca.pem }",
         },
         Field {
             name: "tries",
@@ -161,18 +188,18 @@ pub static SERVER: Section = Section {
 };
 
 /// The clusters; those that are wrong are reported and left out.
-pub fn compile(top: &Fields<'_>, report: &mut Report) -> Vec<Upstream> {
-    top.map("upstreams", report).iter().filter_map(|entry| one(entry, report)).collect()
+pub fn compile(top: &Fields<'_>, bench: &mut Bench<'_>) -> Vec<Upstream> {
+    top.map("upstreams", bench.report).iter().filter_map(|entry| one(entry, bench)).collect()
 }
 
-fn one((name, node): &(Key, Node), report: &mut Report) -> Option<Upstream> {
+fn one((name, node): &(Key, Node), bench: &mut Bench<'_>) -> Option<Upstream> {
     let named: Result<Name, String> = name.text.parse();
     if let Err(why) = &named {
-        report.error(name.span, why);
+        bench.report.error(name.span, why);
     }
-    let fields = Fields::open(node, &UPSTREAM, report)?;
-    let servers = servers(&name.text, &fields, report);
-    let settings = settings(&fields, report);
+    let fields = Fields::open(node, &UPSTREAM, bench.report)?;
+    let servers = servers(&name.text, &fields, bench.report);
+    let settings = settings(&name.text, servers.as_deref().unwrap_or_default(), &fields, bench);
     Some(Upstream { name: named.ok()?.0.into(), servers: servers?, settings: settings? })
 }
 
@@ -224,9 +251,18 @@ fn server(node: &Node, report: &mut Report) -> Option<ServerSpec> {
     Some(ServerSpec { address: address?, weight: weight?, backup: backup?, max_connections })
 }
 
-fn settings(fields: &Fields<'_>, report: &mut Report) -> Option<Settings> {
+fn settings(
+    upstream: &str,
+    servers: &[ServerSpec],
+    fields: &Fields<'_>,
+    bench: &mut Bench<'_>,
+) -> Option<Settings> {
+    let tls = origin_tls::compile(upstream, servers, fields, bench);
+    let report = &mut *bench.report;
     let mut time = |key| positive(key, fields, report);
-    let (connect, read, write, idle) = (time("connect"), time("read"), time("write"), time("idle"));
+    let (connect, read, write) = (time("connect"), time("read"), time("write"));
+    let (idle, lifetime) = (time("idle"), time("lifetime"));
+    let protocol = fields.word("protocol", report).map(protocol);
     let (balance, retry) = (balance(fields, report), retry::compile(fields, report));
     let (health, eject) = (health::compile(fields, report), eject::compile(fields, report));
     let lookup = lookup::compile(fields, report);
@@ -236,6 +272,9 @@ fn settings(fields: &Fields<'_>, report: &mut Report) -> Option<Settings> {
         read: read?,
         write: write?,
         idle: idle?,
+        lifetime: lifetime?,
+        protocol: protocol?,
+        tls: tls?,
         tries: fields.integer("tries", report)?,
         retry: retry?,
         health: health?,
@@ -261,4 +300,12 @@ fn balance(fields: &Fields<'_>, report: &mut Report) -> Option<Balance> {
         "random" => Balance::Random,
         _ => Balance::RoundRobin,
     })
+}
+
+fn protocol(word: &str) -> Protocol {
+    match word {
+        "auto" => Protocol::Auto,
+        "h2" => Protocol::H2,
+        _ => Protocol::H1,
+    }
 }
