@@ -2,7 +2,7 @@
 
 use super::arrival::Arrival;
 use super::ctx::Ctx;
-use super::headers;
+use super::{finish, headers};
 use super::page::{self, Page};
 use crate::plan::Plan;
 use crate::upstream::Failure;
@@ -94,7 +94,7 @@ pub fn origin_detail(status: u16) -> &'static str {
 pub async fn error(s: &mut ServerSession, ctx: &mut Ctx, error: &Error) -> u16 {
     let fault = Fault::of(error, ctx.origin.failure);
     // RFC 9112 §9.6: what has begun can only be broken off.
-    let begun = s.response_written().is_some_and(|head| !head.status.is_informational());
+    let begun = s.response_written().is_some_and(|head| finish::is_final(head.status));
     if let Fault::Client(_, _, why) = fault
         && !begun
     {

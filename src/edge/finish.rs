@@ -29,11 +29,16 @@ pub fn finish(edge: &Edge, session: &Session, ctx: &mut Ctx, failed: bool) {
     }
     name_rule(ctx);
     let outcome = &mut ctx.outcome;
-    let sent = session.response_written().map(|head| head.status.as_u16()).filter(|status| *status >= 200);
+    let sent = session.response_written().filter(|head| is_final(head.status)).map(|head| head.status.as_u16());
     outcome.status = sent.unwrap_or(if ctx.gone { CLIENT_LEFT } else { outcome.status });
     outcome.bytes_in = ctx.bytes_in;
     outcome.bytes_out = session.body_bytes_sent() as u64;
     tell(&plan, route, &arrival, session.req_header(), outcome);
+}
+
+/// Whether nothing but a body follows: a change of protocol is final, though its status is a 1xx (RFC 9110 §15.2.2).
+pub fn is_final(status: http::StatusCode) -> bool {
+    !status.is_informational() || status == http::StatusCode::SWITCHING_PROTOCOLS
 }
 
 /// Names the rule that decided, where what was served does not.

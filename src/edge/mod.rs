@@ -34,6 +34,7 @@ pub mod view;
 
 use crate::plan::Plan;
 use crate::state::State;
+use crate::upstream::Want;
 use crate::verdict::Action;
 pub use answer::{Own, https_url, own};
 use arc_swap::ArcSwap;
@@ -65,6 +66,14 @@ pub struct Edge {
 
 /// How long the rest of a request body is waited for that was answered before it came.
 const UNWANTED: Duration = Duration::from_secs(2);
+
+/// How long a client may be silent from here on that is still sending a body, or that has changed the protocol. As long
+/// as it likes while the answer goes on: the origin may wait for it, and its own silence is bounded.
+fn patience(request: &RequestHeader, response: &ResponseHeader) -> Option<Duration> {
+    let empty = response.headers.get("content-length").is_some_and(|length| length == "0");
+    let answered = empty || request.method == http::Method::HEAD || matches!(response.status.as_u16(), 204 | 304);
+    answered.then_some(UNWANTED)
+}
 
 /// How a handoff travels with an HTTP/2 request.
 #[derive(Clone)]
@@ -112,6 +121,9 @@ impl ProxyHttp for Edge {
         }
         if ctx.handoff.as_ref().is_some_and(|handoff| handoff.last) {
             session.set_keepalive(None);
+        }
+        if session.as_downstream().is_upgrade_req() {
+            ctx.want = Want::Upgrade;
         }
         if let Some((kind, reason)) = origin::bypass(ctx) {
             (ctx.outcome.kind, ctx.outcome.reason) = (kind, reason);
@@ -263,6 +275,10 @@ impl ProxyHttp for Edge {
         response: &mut ResponseHeader,
         ctx: &mut Box<Ctx>,
     ) -> Result<()> {
+        if ctx.errand.is_none() && finish::is_final(response.status) {
+            let patience = patience(session.req_header(), response);
+            session.set_read_timeout(patience);
+        }
         if ctx.errand.is_some() || response.status.is_informational() {
             return Ok(());
         }

@@ -10,6 +10,7 @@ use foreland::config;
 use foreland::server::{Ended, Server};
 use foreland::setup::{Admin, Log, Setup};
 use foreland::telemetry::{Format, Metrics};
+use foreland::upstream::{ServerAddress, Settings};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -46,6 +47,16 @@ impl Edge {
         setup.log = Log { format: Format::Json, file: Some(log.clone()) };
         change(&mut setup);
         Self::serve(mode, setup, None, log).await
+    }
+
+    /// Starts one before a single server, given as in a configuration, that is spoken to in another way.
+    pub async fn before(mode: Mode, server: &str, change: impl FnOnce(&mut Settings)) -> Self {
+        let server: ServerAddress = server.parse().unwrap();
+        Self::with(mode, &[], |setup| {
+            setup.upstreams[0].servers = vec![server];
+            change(&mut setup.upstreams[0].settings);
+        })
+        .await
     }
 
     /// Starts one as a configuration file describes it, but for whether the front is on.

@@ -7,6 +7,8 @@
 
 mod answer;
 mod ask;
+mod authority;
+mod backend;
 mod client;
 mod edge;
 mod files;
@@ -16,6 +18,8 @@ mod reply;
 
 pub use answer::Answer;
 pub use ask::{Ask, HOST, get, head, post};
+pub use authority::{Authority, Signed};
+pub use backend::{Backend, Call, Exchange, Raw};
 pub use client::h2_connect;
 pub use edge::Edge;
 pub use files::Files;
