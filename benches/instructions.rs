@@ -16,12 +16,14 @@ use foreland::http::fields::Fields;
 use foreland::http::head;
 use foreland::http::request::{RequestView, Scheme};
 use foreland::plan;
+use foreland::upstream::balance::{Balance, HashBy};
 use foreland::verdict::{Key, Terms};
 use std::hint::black_box;
 use std::net::IpAddr;
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
+mod picks;
 mod plans;
 
 const BUDGETS: &str = include_str!("instructions.txt");
@@ -56,6 +58,16 @@ const CASES: &[Case] = &[
     ("lookup", lookups),
     ("decide10", |rounds| decides(10, rounds)),
     ("decide1000", |rounds| decides(1_000, rounds)),
+    ("round_robin", |rounds| picks::picks(&Balance::RoundRobin, 1, rounds)),
+    ("round_robin_half", |rounds| picks::picks(&Balance::RoundRobin, 2, rounds)),
+    ("least_connections", |rounds| picks::picks(&Balance::LeastConnections, 1, rounds)),
+    ("least_connections_half", |rounds| picks::picks(&Balance::LeastConnections, 2, rounds)),
+    ("ip_hash", |rounds| picks::picks(&Balance::IpHash, 1, rounds)),
+    ("ip_hash_half", |rounds| picks::picks(&Balance::IpHash, 2, rounds)),
+    ("consistent_hash", |rounds| picks::picks(&Balance::ConsistentHash(HashBy::Path), 1, rounds)),
+    ("consistent_hash_half", |rounds| picks::picks(&Balance::ConsistentHash(HashBy::Path), 2, rounds)),
+    ("random", |rounds| picks::picks(&Balance::Random, 1, rounds)),
+    ("random_half", |rounds| picks::picks(&Balance::Random, 2, rounds)),
 ];
 
 fn main() -> ExitCode {
@@ -83,7 +95,7 @@ fn measure_all() -> ExitCode {
         let budget = budget(name);
         over |= budget.is_none_or(|budget| each > budget);
         println!(
-            "{name:10} {each:>7} instructions, budget {}",
+            "{name:22} {each:>7} instructions, budget {}",
             budget.map_or("missing".into(), |b| b.to_string())
         );
     }

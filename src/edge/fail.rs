@@ -2,8 +2,8 @@
 
 use super::arrival::Arrival;
 use super::ctx::Ctx;
-use super::{finish, headers};
 use super::page::{self, Page};
+use super::{finish, headers};
 use crate::plan::Plan;
 use crate::upstream::Failure;
 use crate::verdict::{Kind, Reason, Refused};

@@ -29,7 +29,8 @@ pub fn finish(edge: &Edge, session: &Session, ctx: &mut Ctx, failed: bool) {
     }
     name_rule(ctx);
     let outcome = &mut ctx.outcome;
-    let sent = session.response_written().filter(|head| is_final(head.status)).map(|head| head.status.as_u16());
+    let sent =
+        session.response_written().filter(|head| is_final(head.status)).map(|head| head.status.as_u16());
     outcome.status = sent.unwrap_or(if ctx.gone { CLIENT_LEFT } else { outcome.status });
     outcome.bytes_in = ctx.bytes_in;
     outcome.bytes_out = session.body_bytes_sent() as u64;

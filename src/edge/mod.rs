@@ -71,7 +71,8 @@ const UNWANTED: Duration = Duration::from_secs(2);
 /// as it likes while the answer goes on: the origin may wait for it, and its own silence is bounded.
 fn patience(request: &RequestHeader, response: &ResponseHeader) -> Option<Duration> {
     let empty = response.headers.get("content-length").is_some_and(|length| length == "0");
-    let answered = empty || request.method == http::Method::HEAD || matches!(response.status.as_u16(), 204 | 304);
+    let answered =
+        empty || request.method == http::Method::HEAD || matches!(response.status.as_u16(), 204 | 304);
     answered.then_some(UNWANTED)
 }
 

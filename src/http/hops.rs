@@ -225,7 +225,7 @@ fn node(value: &[u8]) -> Option<IpAddr> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::super::forwarded;
+    use crate::http::forwarded;
     use super::*;
     use httparse::Header;
     use proptest::prelude::*;

@@ -8,20 +8,22 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use pingora::upstreams::peer::HttpPeer;
 use tokio::sync::watch;
+use tokio_rustls::rustls::ClientConfig;
 
+use super::background;
 use super::balance::{Balance, client_key};
 use super::budget::Budget;
 use super::discovery;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
-use super::health::{HealthRegistry, Observer, Standing, Target, Told, may_eject};
+use super::health::{CheckTls, HealthRegistry, Observer, Probe, Standing, Target, Told, may_eject};
 use super::names::{Answers, Asked, Listed, Names, Resolvers};
+use super::peer::{self, Pool, Want};
 use super::roster::{Picked, Roster};
 use super::server::{ClusterState, Kept, Server, ServerState};
 use super::settings::Settings;
 use super::spec::ServerSpec;
-use super::peer::{self, Pool, Want};
-use super::background;
+use super::tls;
 use crate::http::request::RequestView;
 
 /// Servers one cluster may list: a bound on what a look-up and a page of the operator cost.
@@ -255,16 +257,12 @@ impl Cluster {
         let settings = self.settings();
         let before = self.roster.load();
         let known: HashMap<_, _> = before.servers.iter().map(|server| (&server.endpoint, server)).collect();
+        let checks = Checks::new(&self.name, &settings);
         let mut servers = Vec::new();
         for listed in self.names.listed() {
             for endpoint in listed.found {
                 let kept = known.get(&endpoint).map_or_else(Kept::default, |server| server.kept());
-                let target = Target {
-                    endpoint: endpoint.clone(),
-                    host: listed.spec.address.host().clone(),
-                    tls: None,
-                };
-                let watched = self.registry.watch(target, &settings.health);
+                let watched = self.registry.watch(checks.target(&listed.spec, &endpoint), &settings.health);
                 servers.push(Arc::new(Server::new(&listed.spec, endpoint, kept, watched)));
             }
         }
@@ -287,6 +285,38 @@ impl Cluster {
 
     pub(super) fn wake(&self) {
         self.changed.send_replace(());
+    }
+}
+
+/// How the servers of a cluster are spoken to when they are checked.
+struct Checks<'a> {
+    settings: &'a Settings,
+    /// For HTTP over TLS; made once for all servers, since it holds every authority.
+    config: Option<Arc<ClientConfig>>,
+}
+
+impl<'a> Checks<'a> {
+    fn new(cluster: &str, settings: &'a Settings) -> Self {
+        let config =
+            matches!(settings.health.probe, Probe::Http(_)).then(|| tls::client_config(&settings.tls));
+        let config = config.and_then(|config| match config {
+            Ok(config) => Some(config),
+            Err(error) => {
+                log::warn!("upstream {cluster}: its https servers cannot be checked: {error}");
+                None
+            }
+        });
+        Self { settings, config }
+    }
+
+    fn target(&self, spec: &ServerSpec, endpoint: &Endpoint) -> Target {
+        let (address, settings) = (&spec.address, &self.settings.tls);
+        let config = self.config.as_ref().filter(|_| address.tls());
+        let tls = config.and_then(|config| {
+            let name = tls::server_name(settings, address.host()).ok()?;
+            Some(CheckTls::new(settings.fingerprint(), ClientConfig::clone(config), name))
+        });
+        Target { endpoint: endpoint.clone(), host: address.host().clone(), tls }
     }
 }
 

@@ -209,7 +209,8 @@ mod tests {
     async fn pooled_connections_are_found_again() {
         let bed = bed(&[A], calm()).await;
         let tried: SocketAddr = B.parse().unwrap();
-        let hash = || bed.cluster.peer(&bed.pick(&[tried]).unwrap().server, Want::Exchange).unwrap().reuse_hash();
+        let hash =
+            || bed.cluster.peer(&bed.pick(&[tried]).unwrap().server, Want::Exchange).unwrap().reuse_hash();
         let before = hash();
         let mut settings = calm();
         settings.tries = 5;

@@ -1,10 +1,10 @@
 //! The same server for the same key, and when a server comes or goes only its own keys move.
 //!
-//! Source: Karger et al., "Consistent Hashing and Random Trees", 1997, as libketama made it known: every seat has points on
-//! a ring, as many as its weight says, and a key goes to the next point. Where that one's seat is closed it goes on to the
-//! next, as in nginx (`src/http/modules/ngx_http_upstream_hash_module.c`): the keys of a closed seat go where they would
-//! without it. Points are made with xxHash and SplitMix64, not MD5 or CRC-32, so a ring is not that of nginx. Nothing
-//! about it is secret or drawn by lot: all nodes of a fleet have the same, before and after a restart.
+//! Source: Karger et al., "Consistent Hashing and Random Trees", 1997, as libketama made it known: every seat has points
+//! on a ring, as many as its weight says, and a key goes to the next point. Where that one's seat is closed it goes on to
+//! the next, as in nginx (`src/http/modules/ngx_http_upstream_hash_module.c`): the keys of a closed seat go where they
+//! would without it. Points are made with xxHash and SplitMix64, not MD5 or CRC-32, so a ring is not that of nginx.
+//! Nothing about it is secret or drawn by lot: all nodes of a fleet have the same, before and after a restart.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -12,14 +12,13 @@ use super::Seats;
 use super::random::mix;
 use super::round_robin::RoundRobin;
 
-/// Points for a weight of 1. The part of a seat scatters by 1 / √points: of 2,000 clusters of ten equal servers, 94 had one
-/// with more than 12 % of the keys at 160 points (what libketama, nginx and Pingora take), 10 at 256, none at 512, where the
-/// largest part was 11.6 %. A thousand servers make a ring of 4 MB in 11 ms.
+/// Points for a weight of 1. The part of a seat scatters by 1 / √points: of 2,000 clusters of ten equal servers, 94 had
+/// one with more than 12 % of the keys at 160 points (what libketama, nginx and Pingora take), 10 at 256, and none at
+/// 512, where the largest part was 11.6 %. A thousand servers make a ring of 4 MB in 11 ms.
 const POINTS: u64 = 512;
 
-/// Points of a whole ring: 16 MB, made in 60 ms. Rings for more than 4,096 weights in sum have half as many points for
-/// each, or a quarter, and so on, which is enough: so many seats or weights are still well mixed. Only when a cluster
-/// grows past such a limit many keys move at once.
+/// Points of a whole ring: 16 MB, made in 60 ms. For a sum of weights above 4,096 a weight has half as many, above 8,192
+/// a quarter, and so on, but a seat has one at least. When a cluster grows past such a limit, many keys move at once.
 const MAX_POINTS: u64 = 1 << 21;
 
 /// Points to look at before asking whether any seat is open at all: with half of them closed, all but one key of four

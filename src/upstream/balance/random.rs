@@ -1,10 +1,10 @@
 //! A server by chance, each as likely as its weight says.
 //!
-//! Source: nginx, `src/http/modules/ngx_http_upstream_random_module.c`: a draw is a place on the line of all weights, and
-//! the seat is found by bisection. A closed one is drawn again, which is exact for the open ones. nginx gives up after 20
-//! draws and takes turns; here all open seats are then gone through once, and each takes the place of the one chosen
-//! before with probability weight / weights so far (Chao, "A general purpose unequal probability sampling plan", 1982),
-//! which is exact too.
+//! Source: nginx, `src/http/modules/ngx_http_upstream_random_module.c`: a draw is a place on the line of all weights,
+//! and the seat is found by bisection. A closed one is drawn again, which is exact for the open ones. nginx gives up
+//! after 20 draws and takes turns; here all open seats are then gone through once, and each takes the place of the one
+//! chosen before with probability weight / weights so far (Chao, "A general purpose unequal probability sampling plan",
+//! 1982), which is exact too.
 
 use super::Seats;
 

@@ -166,7 +166,7 @@ fn threads_that_hold_connections_keep_the_split() {
             let seat = least.pick(&row, None).unwrap();
             row.0[seat].fetch_add(1, Ordering::Relaxed);
             held.push_back(seat);
-            if held.len() > 100 {
+            if held.len() > 730 {
                 row.0[held.pop_front().unwrap()].fetch_sub(1, Ordering::Relaxed);
             }
             seat
@@ -178,8 +178,11 @@ fn threads_that_hold_connections_keep_the_split() {
         let add = |sum: Vec<usize>, part: Vec<usize>| sum.iter().zip(part).map(|(a, b)| a + b).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).fold(vec![0; WEIGHTS.len()], add)
     });
-    let surprise = surprise(&counts, &WEIGHTS.map(f64::from));
-    assert!(surprise < 1.0, "{counts:?}: {surprise}");
+    // How the threads mix is not ours to say, so this is no matter of chance: about 40 requests for each weight.
+    for (count, weight) in counts.iter().zip(WEIGHTS) {
+        let fair = f64::from(weight) / 73.0 * PICKS as f64;
+        assert!((*count as f64 / fair - 1.0).abs() < 0.15, "{counts:?}");
+    }
 }
 
 /// Requests that last as long as `length` says, at most `limit` of them at a time.
@@ -272,14 +275,17 @@ proptest! {
         let least = algorithm(&Balance::LeastConnections, &weights);
         for row in rows {
             let Some(seat) = least.pick(&row, None) else { continue };
-            let is_busier = |other: &usize| row.active[*other] as u32 * weights[seat] < row.active[seat] as u32 * weights[*other];
-            let busier = (0..row.len()).filter(|other| row.open[*other]).find(is_busier);
-            prop_assert_eq!(busier, None);
+            let times = |one: usize, other: usize| row.active[one] as u32 * weights[other];
+            let less_busy = |other: &usize| row.open[*other] && times(*other, seat) < times(seat, *other);
+            prop_assert_eq!((0..row.len()).find(less_busy), None);
         }
     }
 
     #[test]
-    fn from_any_moment_on_turns_are_shared_by_weight((weights, rows) in history(40, MAX_WEIGHT), open in proptest::collection::vec(any::<bool>(), 20)) {
+    fn from_any_moment_on_turns_are_shared_by_weight(
+        (weights, rows) in history(40, MAX_WEIGHT),
+        open in proptest::collection::vec(any::<bool>(), 20),
+    ) {
         for balance in [Balance::LeastConnections, Balance::RoundRobin] {
             let algorithm = algorithm(&balance, &weights);
             for row in &rows {
@@ -298,7 +304,8 @@ proptest! {
                     // all, within theirs.
                     let off = f64::from(*count) - f64::from(picks) * part / sum;
                     let seats = row.open.iter().filter(|open| **open).count() as f64;
-                    prop_assert!(off.abs() <= 1.0 + seats * part / sum, "{} {counts:?} of {parts:?}", balance.as_str());
+                    let limit = 1.0 + seats * part / sum + 1e-6;
+                    prop_assert!(off.abs() <= limit, "{} {counts:?} of {parts:?}", balance.as_str());
                 }
             }
         }

@@ -60,8 +60,7 @@ impl Signed {
     pub fn by_itself(name: &str, marked: bool) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
-        params.is_ca =
-            if marked { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::ExplicitNoCa };
+        params.is_ca = if marked { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::ExplicitNoCa };
         Self { pem: params.self_signed(&key).unwrap().pem(), key: key.serialize_pem() }
     }
 

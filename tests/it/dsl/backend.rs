@@ -256,10 +256,13 @@ impl Call {
 
     /// Waits until the client has given up; how.
     pub async fn given_up(&mut self) -> Reason {
-        soon(std::future::poll_fn(|cx| match &mut self.send {
-            Some(send) => send.poll_reset(cx),
-            None => self.respond.poll_reset(cx),
-        }), "the client to give up")
+        soon(
+            std::future::poll_fn(|cx| match &mut self.send {
+                Some(send) => send.poll_reset(cx),
+                None => self.respond.poll_reset(cx),
+            }),
+            "the client to give up",
+        )
         .await
         .unwrap()
     }
@@ -332,7 +335,8 @@ impl Exchange {
         let field = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
             (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
         };
-        let head = Head { status: answer.status().as_u16(), fields: answer.headers().iter().map(field).collect() };
+        let head =
+            Head { status: answer.status().as_u16(), fields: answer.headers().iter().map(field).collect() };
         self.body = Some(answer.into_body());
         head
     }

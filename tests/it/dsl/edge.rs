@@ -53,7 +53,7 @@ impl Edge {
     pub async fn before(mode: Mode, server: &str, change: impl FnOnce(&mut Settings)) -> Self {
         let server: ServerAddress = server.parse().unwrap();
         Self::with(mode, &[], |setup| {
-            setup.upstreams[0].servers = vec![server];
+            setup.upstreams[0].servers = vec![server.into()];
             change(&mut setup.upstreams[0].settings);
         })
         .await

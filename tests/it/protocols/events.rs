@@ -55,7 +55,8 @@ impl Source {
 async fn start(framing: Framing, mode: Mode) -> (Backend, Edge) {
     let backend = if framing == Framing::H2 { Backend::h2().await } else { Backend::h1().await };
     let protocol = if framing == Framing::H2 { Protocol::H2 } else { Protocol::H1 };
-    let edge = Edge::before(mode, &backend.address.to_string(), |settings| settings.protocol = protocol).await;
+    let edge =
+        Edge::before(mode, &backend.address.to_string(), |settings| settings.protocol = protocol).await;
     (backend, edge)
 }
 

@@ -1,6 +1,7 @@
 //! WebSocket: a 101, and then bytes both ways for as long as both sides want.
 
 use crate::dsl::*;
+use foreland::upstream::ServerAddress;
 use foreland::upstream::{OriginTls, Protocol};
 use std::time::Duration;
 
@@ -96,7 +97,7 @@ in_both_h1_modes! {
         let mut backend = Backend::h1().await;
         let address = backend.address.to_string();
         let edge = Edge::with(mode, &[], |setup| {
-            setup.upstreams[0].servers = vec![address.parse().unwrap()];
+            setup.upstreams[0].servers = vec![address.parse::<ServerAddress>().unwrap().into()];
             setup.limits.body_timeout = Duration::from_millis(100);
         })
         .await;
