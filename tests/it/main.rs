@@ -10,6 +10,7 @@ mod dsl;
 mod fields;
 mod filling;
 mod forgetting;
+mod h2;
 mod hits;
 mod http1;
 mod log;
