@@ -2,11 +2,12 @@
 
 use crate::schedule::{SERVERS, Trouble};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use std::collections::HashMap;
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -96,18 +97,43 @@ pub struct Herd {
     running: Vec<Option<Process>>,
     groups: Groups,
     flap: Duration,
+    read: Arc<Read>,
+}
+
+/// What all origins together have read of requests that nobody may send twice, and how often.
+#[derive(Default)]
+struct Read(Mutex<HashMap<String, usize>>);
+
+impl Read {
+    /// Takes down what an origin says that it has read, until it ends.
+    fn listen(self: Arc<Self>, origin: ChildStdout) {
+        std::thread::spawn(move || {
+            for line in BufReader::new(origin).lines().map_while(Result::ok) {
+                *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(line).or_default() += 1;
+            }
+        });
+    }
+
+    fn twice(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().filter(|count| **count > 1).count()
+    }
 }
 
 impl Herd {
     pub fn start(ports: Vec<u16>, groups: &Groups, flap: Duration) -> Result<Self, String> {
         let running = (0..SERVERS).map(|_| None).collect();
-        let mut herd = Self { ports, running, groups: groups.clone(), flap };
+        let mut herd = Self { ports, running, groups: groups.clone(), flap, read: Arc::default() };
         (0..SERVERS).try_for_each(|server| herd.revive(server))?;
         Ok(herd)
     }
 
     pub fn ports(&self) -> &[u16] {
         &self.ports
+    }
+
+    /// How many requests that nobody may send twice were read twice.
+    pub fn read_twice(&self) -> usize {
+        self.read.twice()
     }
 
     /// Breaks a server, or repairs it.
@@ -140,7 +166,11 @@ impl Herd {
     }
 
     fn revive(&mut self, server: usize) -> Result<(), String> {
-        self.running[server] = Some(origin(self.ports[server], &format!("s{server}"), &self.groups)?);
+        let mut process = origin(self.ports[server], &format!("s{server}"), &self.groups)?;
+        if let Some(output) = process.child.stdout.take() {
+            self.read.clone().listen(output);
+        }
+        self.running[server] = Some(process);
         Ok(())
     }
 }
@@ -148,7 +178,7 @@ impl Herd {
 /// Starts an origin, which ends when its standard input does.
 pub fn origin(port: u16, name: &str, groups: &Groups) -> Result<Process, String> {
     let mut command = Command::new(std::env::current_exe().map_err(|error| error.to_string())?);
-    command.args(["origin", &port.to_string(), name]).stdin(Stdio::piped()).stdout(Stdio::null());
+    command.args(["origin", &port.to_string(), name]).stdin(Stdio::piped()).stdout(Stdio::piped());
     Process::start(&mut command, groups)
 }
 

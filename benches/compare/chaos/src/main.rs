@@ -21,7 +21,7 @@ const USAGE: &str = "\
 chaos run PROXY... [--seconds 60] [--seed 1] [--rate 2000] [--connections 64] [--tries 8]
                    [--foreland PATH] [--config FILE] [--keep DIR] [--only PHASE]
     PROXY is foreland, haproxy or nginx; of several, one after the other. Exits with 1 if a request that may be
-    repeated failed. --config replaces the settings under peers/ (of one proxy).
+    repeated failed, or one that may not be was. --config replaces the settings under peers/ (of one proxy).
 chaos handshakes PROXY [--count 10000] [--seconds 20] [--names 100] [--concurrency 16] [--swap 1000]
                    [--reload 2000] [--foreland PATH] [--keep DIR]
     TLS handshakes while certificates are exchanged every --swap ms and reloads are asked for every --reload ms (0:

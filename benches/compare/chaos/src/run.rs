@@ -51,14 +51,16 @@ pub fn main(mut arguments: Arguments) -> Result<ExitCode, String> {
     }
     let temporary = std::env::temp_dir().join(format!("chaos-{}", std::process::id()));
     let folder = kept.clone().unwrap_or(temporary);
-    let mut rows = vec![];
+    let (mut rows, mut repeated) = (vec![], false);
     for kind in kinds {
         let wish =
             Wish { kind, settings: settings.clone(), foreland: foreland.clone(), tries, sites: vec![] };
-        rows.push((kind.name(), once(&plan, &wish, &folder.join(kind.name()))?));
+        let (row, twice) = once(&plan, &wish, &folder.join(kind.name()))?;
+        rows.push((kind.name(), row));
+        repeated |= twice > 0;
     }
     table::side_by_side(&rows);
-    let failed = rows.iter().any(|(_, row)| row.failed > 0);
+    let failed = repeated || rows.iter().any(|(_, row)| row.failed > 0);
     match kept {
         None if !failed => std::fs::remove_dir_all(&folder).map_err(|error| error.to_string())?,
         _ => println!("\nsettings and logs: {}", folder.display()),
@@ -71,7 +73,7 @@ fn read_text(path: String) -> Result<String, String> {
 }
 
 /// One proxy through the whole schedule.
-fn once(plan: &Plan, wish: &Wish, folder: &Path) -> Result<table::Row, String> {
+fn once(plan: &Plan, wish: &Wish, folder: &Path) -> Result<(table::Row, usize), String> {
     std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let groups = Groups::default();
     let ended = groups.watch(Duration::from_secs_f64(plan.seconds) + REST);
@@ -85,8 +87,10 @@ fn once(plan: &Plan, wish: &Wish, folder: &Path) -> Result<table::Row, String> {
     let samples = samples?;
     let title = format!("{}, {} s, seed {}, {} tries", wish.kind.name(), plan.seconds, plan.seed, wish.tries);
     let row = table::print(&title, &plan.schedule.phases, &samples);
+    let twice = herd.read_twice();
+    println!("POST requests that origins read twice: {twice}");
     show_failures(&samples);
-    Ok(row)
+    Ok((row, twice))
 }
 
 /// A proxy that died meanwhile is a result too.
