@@ -51,6 +51,8 @@ pub fn pick(session: &Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
     (origin.sent, origin.status, origin.reused) = (None, None, false);
     let peer = cluster.peer(&picked.server, ctx.want);
     origin.server = Some(picked.server);
+    // What was counted of the body is sent, and counted, again.
+    ctx.bytes_in = 0;
     peer
 }
 

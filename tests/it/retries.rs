@@ -39,6 +39,15 @@ in_every_mode! {
         assert!(failed.ends_with("=reset") && !failed.starts_with(server), "{line}");
     }
 
+    async fn a_body_that_is_sent_again_is_counted_once(mode) {
+        let origins = pair(|_, nth| if nth == 0 { reply(503) } else { ok("hello") }).await;
+        let addresses = [origins[0].address, origins[1].address];
+        let edge = Edge::with(mode, &addresses, |setup| setup.limits.max_body = 1000).await;
+        edge.send(post("/a", pattern(900)).method("PUT")).await.assert_status(200).assert_body("hello");
+        assert_eq!(requests(&origins, "/a"), 2);
+        assert_eq!(edge.logged("/a", 1).await[0]["bytes_in"], 900);
+    }
+
     async fn what_may_not_be_repeated_is_sent_once(mode) {
         let origins = pair(|_, nth| if nth == 0 { hangup() } else { ok("hello") }).await;
         let edge = before(mode, &origins, |_| {}).await;
