@@ -2,6 +2,7 @@
 
 use super::arrival::Arrival;
 use super::fetch::Errand;
+use super::relay::Relayed;
 use crate::cache::Found;
 use crate::plan::{Plan, Ruled};
 use crate::upstream::{self, Endpoint, InFlight, Phase, Server, Want};
@@ -107,6 +108,10 @@ pub struct Ctx {
     pub handoff: Option<Box<Handoff>>,
     /// What this fetch is for; `None` for a client's request.
     pub errand: Option<Arc<Errand>>,
+    /// Whoever carries the bytes of this request, which is a client's all the same; `None` if it has them itself.
+    pub relayed: Option<Arc<Relayed>>,
+    /// Whether it has become such a request, which speaks for it.
+    pub relays: bool,
     /// What became of the request.
     pub outcome: Outcome,
     /// What happened on the way to the origin.
@@ -128,6 +133,8 @@ impl Default for Ctx {
         Self {
             handoff: None,
             errand: None,
+            relayed: None,
+            relays: false,
             outcome: Outcome::new(Transport::Proxy, Kind::Bypass, Reason::Bypass(BypassWhy::Off)),
             origin: Origin::default(),
             want: Want::default(),

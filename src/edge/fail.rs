@@ -92,7 +92,8 @@ pub fn origin_detail(status: u16) -> &'static str {
 
 /// Answers a request that ended in an error, if there is still somebody to answer. Gives the status.
 pub async fn error(s: &mut ServerSession, ctx: &mut Ctx, error: &Error) -> u16 {
-    let fault = Fault::of(error, ctx.origin.failure);
+    let known = ctx.relayed.as_ref().and_then(|relayed| relayed.fault());
+    let fault = known.unwrap_or_else(|| Fault::of(error, ctx.origin.failure));
     // RFC 9112 §9.6: what has begun can only be broken off.
     let begun = s.response_written().is_some_and(|head| finish::is_final(head.status));
     if let Fault::Client(_, _, why) = fault

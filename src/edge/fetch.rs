@@ -19,7 +19,7 @@ use pingora::cache::{NoCacheReason, RespCacheable};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::subrequest::server::SubrequestHandle;
-use pingora::proxy::{Session, SubrequestSpawner, subrequest};
+use pingora::proxy::{PreparedSubrequest, Session, SubrequestSpawner, subrequest};
 use pingora::{Error, Result};
 use std::sync::Arc;
 use std::time::Instant;
@@ -97,25 +97,8 @@ pub fn start(
     errand: Arc<Errand>,
 ) -> Result<SubrequestHandle> {
     let end = End(errand.clone());
-    let was = s.req_header().version;
-    let had_host = s.req_header().headers.contains_key("host");
-    // Pingora writes the head of a subrequest in the client's version and cannot read `HTTP/2` back.
-    if was == http::Version::HTTP_2 {
-        let authority = s.req_header().uri.authority().map(|a| a.as_str().to_owned());
-        let request = s.req_header_mut();
-        request.set_version(http::Version::HTTP_11);
-        if let Some(authority) = authority.filter(|_| !had_host) {
-            request.insert_header("Host", authority)?;
-        }
-    }
     let user = Box::new(errand.clone());
-    let (prepared, handle) = spawner.create_subrequest(s, subrequest::Ctx::builder().user_ctx(user).build());
-    if was == http::Version::HTTP_2 {
-        s.req_header_mut().set_version(was);
-        if !had_host {
-            s.req_header_mut().remove_header("host");
-        }
-    }
+    let (prepared, handle) = subrequest(spawner, s, subrequest::Ctx::builder().user_ctx(user).build())?;
     let orphans = errand.orphans.clone();
     tokio::spawn(async move {
         tokio::select! {
@@ -125,6 +108,33 @@ pub fn start(
         drop(end);
     });
     Ok(handle)
+}
+
+/// A subrequest with the head of a client's request, which stays as it is.
+pub fn subrequest(
+    spawner: &SubrequestSpawner,
+    s: &mut ServerSession,
+    ctx: subrequest::Ctx,
+) -> Result<(PreparedSubrequest, SubrequestHandle)> {
+    if s.req_header().version != http::Version::HTTP_2 {
+        return Ok(spawner.create_subrequest(s, ctx));
+    }
+    // Pingora writes the head of a subrequest in the client's version and cannot read `HTTP/2` back.
+    let before = s.req_header().clone();
+    let request = s.req_header_mut();
+    request.set_version(http::Version::HTTP_11);
+    if let Some(authority) = request.uri.authority().map(|authority| authority.as_str().to_owned())
+        && !request.headers.contains_key("host")
+    {
+        request.insert_header("Host", authority)?;
+    }
+    // HTTP/1.1 frames a body by its head (RFC 9112 §6), HTTP/2 by itself.
+    if ctx.body_mode() == subrequest::BodyMode::ExpectBody && !request.headers.contains_key("content-length") {
+        request.insert_header("Transfer-Encoding", "chunked")?;
+    }
+    let made = spawner.create_subrequest(s, ctx);
+    *s.req_header_mut() = before;
+    Ok(made)
 }
 
 /// Ready once a fetch that nobody waits for is one too many: a client that asks and leaves, again and again, must not

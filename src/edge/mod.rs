@@ -27,6 +27,7 @@ mod origin;
 pub mod page;
 mod part;
 pub mod rehearse;
+mod relay;
 mod respond;
 pub mod serve;
 pub mod turn;
@@ -34,7 +35,7 @@ pub mod view;
 
 use crate::plan::Plan;
 use crate::state::State;
-use crate::upstream::Want;
+use crate::upstream::{Failure, Want};
 use crate::verdict::Action;
 pub use answer::{Own, https_url, own};
 use arc_swap::ArcSwap;
@@ -105,6 +106,7 @@ impl ProxyHttp for Edge {
     // Who is this: a client, or a fetch of our own? And how long may it take?
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Box<Ctx>) -> Result<()> {
         ctx.errand = fetch::errand(session);
+        ctx.relayed = relay::Relayed::enter(session, ctx);
         if ctx.errand.is_none() && ctx.handoff.is_none() {
             let carried = session.req_header().extensions.get::<Carried>().cloned();
             ctx.handoff = carried.and_then(|carried| carried.0.lock().take());
@@ -112,8 +114,9 @@ impl ProxyHttp for Edge {
         let Some((plan, ..)) = ctx.cause() else {
             return Error::e_explain(ErrorType::InternalError, "a request that nobody decided about");
         };
-        session.set_read_timeout(Some(plan.limits.body_timeout));
-        session.set_write_timeout(Some(plan.limits.send_timeout));
+        let timed = ctx.relayed.is_none();
+        session.set_read_timeout(timed.then_some(plan.limits.body_timeout));
+        session.set_write_timeout(timed.then_some(plan.limits.send_timeout));
         session.set_total_drain_timeout(Some(plan.limits.body_timeout));
         // Pingora ends a connection on which anything, a 100 included, was written before the body was read.
         let bodied = !matches!(session.req_header().method, http::Method::GET | http::Method::HEAD);
@@ -139,11 +142,15 @@ impl ProxyHttp for Edge {
 
     // What needs no origin is answered here; the rest goes on.
     async fn request_filter(&self, session: &mut Session, ctx: &mut Box<Ctx>) -> Result<bool> {
-        if ctx.errand.is_some() {
+        if ctx.errand.is_some() || ctx.relayed.is_some() {
             return Ok(false);
         }
         if let Some(Action::Answer(answer)) = ctx.handoff.as_ref().map(|h| h.decision.action) {
             answer::write(session.as_downstream_mut(), ctx, answer).await?;
+            return Ok(true);
+        }
+        if relay::is_needed(session, ctx) {
+            relay::relay(session, ctx).await?;
             return Ok(true);
         }
         Ok(serve::serve(self, session, ctx).await? == serve::Served::Done)
@@ -166,6 +173,9 @@ impl ProxyHttp for Edge {
 
     // Which server?
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Box<Ctx>) -> Result<Box<HttpPeer>> {
+        if let Some(relayed) = &ctx.relayed {
+            relayed.looking();
+        }
         origin::pick(session, ctx)
     }
 
@@ -201,7 +211,11 @@ impl ProxyHttp for Edge {
         request: &mut RequestHeader,
         ctx: &mut Box<Ctx>,
     ) -> Result<()> {
-        origin::request(session, ctx, request)
+        origin::request(session, ctx, request)?;
+        if let Some(relayed) = &ctx.relayed {
+            relayed.sent();
+        }
+        Ok(())
     }
 
     // The request body, counted.
@@ -230,7 +244,11 @@ impl ProxyHttp for Edge {
         ctx: &mut Box<Ctx>,
         _reused: bool,
     ) -> Box<Error> {
-        origin::failed(self, ctx, &mut error, origin::is_replayable(session));
+        if let Some(relayed) = &ctx.relayed {
+            error = relayed.true_error(error);
+        }
+        let repeatable = Failure::is_untouched(&error) && !session.as_ref().retry_buffer_truncated();
+        origin::failed(self, ctx, &mut error, repeatable || origin::is_replayable(session));
         error
     }
 
@@ -276,7 +294,8 @@ impl ProxyHttp for Edge {
         response: &mut ResponseHeader,
         ctx: &mut Box<Ctx>,
     ) -> Result<()> {
-        if ctx.errand.is_none() && finish::is_final(response.status) {
+        let timed = ctx.errand.is_none() && ctx.relayed.is_none();
+        if timed && finish::is_final(response.status) {
             let patience = patience(session.req_header(), response);
             session.set_read_timeout(patience);
         }
@@ -298,9 +317,9 @@ impl ProxyHttp for Edge {
         session: &mut Session,
         _body: &mut Option<Bytes>,
         end: bool,
-        _ctx: &mut Box<Ctx>,
+        ctx: &mut Box<Ctx>,
     ) -> Result<Option<Duration>> {
-        if end {
+        if end && ctx.relayed.is_none() {
             session.set_read_timeout(Some(UNWANTED));
         }
         Ok(None)
@@ -323,7 +342,7 @@ impl ProxyHttp for Edge {
 
     // The access log says what went wrong; Pingora's own lines would repeat it, for fetches several times.
     fn suppress_error_log(&self, _session: &Session, ctx: &Box<Ctx>, _error: &Error) -> bool {
-        ctx.errand.is_some() || ctx.gone
+        ctx.errand.is_some() || ctx.gone || ctx.relays
     }
 
     fn suppress_proxy_warn_log(&self, _: &Session, _: &Box<Ctx>, _: &Error, _: ProxyWarnLogContext) -> bool {

@@ -85,7 +85,8 @@ pub fn failed(edge: &Edge, ctx: &mut Ctx, error: &mut Error, replayable: bool) {
     ctx.origin.failure = Some(failure);
     complain(edge, ctx, failure, error);
     count(edge, ctx, false);
-    let again = match failure.retry(Try { reused: ctx.origin.reused, replayable }) {
+    let untouched = Failure::is_untouched(error);
+    let again = match failure.retry(Try { reused: ctx.origin.reused, replayable, untouched }) {
         // Nobody's fault: the server may close a connection that is not in use.
         Retry::Anywhere if ctx.origin.stale < STALE_CONNECTIONS => {
             ctx.origin.stale += 1;

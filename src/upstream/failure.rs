@@ -1,6 +1,6 @@
 //! What went wrong with a try at an origin, whether another is allowed, and what the client is told.
 
-use pingora::{Error, ErrorSource, ErrorType};
+use pingora::{Error, ErrorSource, ErrorType, RetryType};
 
 /// A try that gave no whole response. Closed: the words are the `result` label of `foreland_upstream_requests_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,8 +41,11 @@ pub enum Phase {
 pub struct Try {
     /// The connection had served a request before.
     pub reused: bool,
-    /// The method is idempotent and the whole request body is still in the retry buffer.
+    /// The method is idempotent, or the server did not look at the request; and its whole body is still in the retry
+    /// buffer.
     pub replayable: bool,
+    /// The server promises that it did not look at the request.
+    pub untouched: bool,
 }
 
 /// Where the next try may go.
@@ -67,6 +70,13 @@ impl Failure {
         }
     }
 
+    /// Whether the server promises that it did not look at the request: it refused the stream (RFC 9113 §8.7), it is
+    /// leaving and the stream came too late (§6.8), or it wants HTTP/1.1 (§7).
+    pub fn is_untouched(error: &Error) -> bool {
+        matches!(error.etype(), ErrorType::H2Error | ErrorType::H2Downgrade)
+            && matches!(error.retry, RetryType::Decided(true))
+    }
+
     /// Whether the request may be tried again; the caller counts the tries.
     pub fn retry(self, it: Try) -> Retry {
         match self {
@@ -74,6 +84,7 @@ impl Failure {
             Self::ConnectTimeout | Self::Unreachable => Retry::Elsewhere,
             // RFC 9112 §9.3.1: an idle connection may close at any time; repeating is for idempotent requests.
             Self::Reset if it.reused && it.replayable => Retry::Anywhere,
+            Self::Protocol | Self::Reset if it.untouched && it.replayable => Retry::Anywhere,
             // RFC 9110 §9.2.2: the origin may have acted on it, so only what may be repeated goes elsewhere.
             Self::Protocol | Self::Reset | Self::Status | Self::Timeout if it.replayable => Retry::Elsewhere,
             Self::Protocol | Self::Reset | Self::Status | Self::Timeout => Retry::No,
@@ -127,7 +138,10 @@ fn connecting(error: &ErrorType) -> Failure {
 fn waiting(error: &ErrorType) -> Failure {
     match error {
         ErrorType::ReadTimedout | ErrorType::WriteTimedout => Failure::Timeout,
-        ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError => Failure::Reset,
+        ErrorType::ConnectionClosed
+        | ErrorType::H2Error
+        | ErrorType::ReadError
+        | ErrorType::WriteError => Failure::Reset,
         _ => Failure::Protocol,
     }
 }
@@ -136,9 +150,9 @@ fn waiting(error: &ErrorType) -> Failure {
 mod tests {
     use super::*;
 
-    const FRESH: Try = Try { reused: false, replayable: true };
-    const REUSED: Try = Try { reused: true, replayable: true };
-    const REUSED_POST: Try = Try { reused: true, replayable: false };
+    const FRESH: Try = Try { reused: false, replayable: true, untouched: false };
+    const REUSED: Try = Try { reused: true, ..FRESH };
+    const REUSED_POST: Try = Try { replayable: false, ..REUSED };
 
     #[test]
     fn every_origin_error_has_a_word_a_status_and_a_retry() {
@@ -160,6 +174,8 @@ mod tests {
             (E::WriteError, Head, "reset", 502, [Elsewhere, Anywhere, No]),
             (E::ReadTimedout, Head, "timeout", 504, [Elsewhere, Elsewhere, No]),
             (E::WriteTimedout, Head, "timeout", 504, [Elsewhere, Elsewhere, No]),
+            (E::H2Error, Head, "reset", 502, [Elsewhere, Anywhere, No]),
+            (E::H2Downgrade, Head, "protocol", 502, [Elsewhere, Elsewhere, No]),
             (E::InvalidHTTPHeader, Head, "protocol", 502, [Elsewhere, Elsewhere, No]),
             (E::H1Error, Head, "protocol", 502, [Elsewhere, Elsewhere, No]),
             (E::ConnectionClosed, Body, "body_cut", 502, [No; 3]),
@@ -171,6 +187,25 @@ mod tests {
             assert_eq!((failure.as_str(), failure.status(), got), (word, status, retries), "{error:?}");
         }
         assert_eq!((Failure::NoServer.as_str(), Failure::NoServer.status()), ("no_server", 503));
+    }
+
+    #[test]
+    fn what_the_server_did_not_look_at_is_tried_again_whatever_the_method() {
+        for (error, untouched) in [
+            (ErrorType::H2Error, true),
+            (ErrorType::H2Downgrade, true),
+            (ErrorType::InvalidH2, false),
+            (ErrorType::ReadError, false),
+        ] {
+            let mut error = Error::new_up(error);
+            assert!(!Failure::is_untouched(&error));
+            error.set_retry(true);
+            assert_eq!(Failure::is_untouched(&error), untouched, "{error}");
+            let failure = Failure::of(&error, Phase::Head).unwrap();
+            let it = Try { reused: false, replayable: true, untouched };
+            assert_eq!(failure.retry(it) == Retry::Anywhere, untouched);
+            assert_eq!(failure.retry(Try { replayable: false, ..it }), Retry::No);
+        }
     }
 
     #[test]

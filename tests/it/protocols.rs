@@ -2,3 +2,5 @@
 
 mod events;
 mod websocket;
+mod grpc;
+mod uploads;

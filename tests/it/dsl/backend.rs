@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
@@ -214,6 +215,23 @@ impl Raw {
         self.ahead.split_to(length).to_vec()
     }
 
+    /// A chunked body, decoded.
+    pub async fn chunks(&mut self) -> Vec<u8> {
+        let mut body = Vec::new();
+        loop {
+            let mut line = Vec::new();
+            while !line.ends_with(b"\r\n") {
+                line.extend(self.exactly(1).await);
+            }
+            let size = usize::from_str_radix(String::from_utf8_lossy(&line).trim(), 16).unwrap();
+            body.extend(self.exactly(size).await);
+            assert_eq!(self.exactly(2).await, b"\r\n");
+            if size == 0 {
+                return body;
+            }
+        }
+    }
+
     /// Waits for the end of the connection; what came before it.
     pub async fn closed(&mut self) -> Vec<u8> {
         while self.more().await {}
@@ -319,14 +337,18 @@ impl Exchange {
         self.send.send_data(data.into(), end).unwrap();
     }
 
-    /// Sends as fast as it is taken.
-    pub async fn send_slowly(&mut self, mut data: Bytes, end: bool) {
-        while !data.is_empty() {
-            self.send.reserve_capacity(data.len().min(64 * 1024));
-            let room = soon(std::future::poll_fn(|cx| self.send.poll_capacity(cx)), "room to send").await;
-            let piece = data.split_to(room.unwrap().unwrap().min(data.len()));
-            self.send.send_data(piece, end && data.is_empty()).unwrap();
+    /// Sends a piece again and again until it is not taken for a while, or so many bytes were; how many were.
+    pub async fn send_until_refused(&mut self, piece: Bytes, most: usize) -> usize {
+        let mut sent = 0;
+        while sent < most {
+            self.send.reserve_capacity(piece.len());
+            let room = std::future::poll_fn(|cx| self.send.poll_capacity(cx));
+            let Ok(room) = tokio::time::timeout(Duration::from_millis(500), room).await else { break };
+            let room = room.unwrap().unwrap().min(piece.len());
+            self.send.send_data(piece.slice(..room), false).unwrap();
+            sent += room;
         }
+        sent
     }
 
     /// The head of the answer.

@@ -129,6 +129,13 @@ impl Edge {
         Wire::open(self.address).await
     }
 
+    /// Lets as much time pass as the head of a request may take: a clock that concerns nobody else.
+    pub async fn lapse(&self) {
+        let mut wire = self.wire().await;
+        wire.write("GET /").await;
+        wire.answer("GET").await.assert_status(408);
+    }
+
     /// Purges a path, as an operator does; gives what was purged.
     pub async fn purge(&self, path: &str) -> u64 {
         let body = format!("{{\"url\":\"http://{HOST}{path}\"}}");
