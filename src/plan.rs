@@ -125,6 +125,12 @@ impl Plan {
         self.routes.get(route)?.cluster.as_ref()
     }
 
+    /// Bytes that the body of a request may have on the route at a position.
+    pub fn max_body(&self, route: usize) -> u64 {
+        let own = self.routes.get(route).and_then(|route| route.setup.max_body);
+        own.unwrap_or(self.limits.max_body)
+    }
+
     /// Every cluster once.
     pub fn clusters(&self) -> Vec<&Arc<Cluster>> {
         let mut clusters: Vec<_> = self.routes.iter().filter_map(|route| route.cluster.as_ref()).collect();

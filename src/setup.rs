@@ -96,6 +96,8 @@ pub struct Route {
     pub response_headers: Edits,
     /// What path the origin is asked for.
     pub rewrite: Option<Rewrite>,
+    /// Bytes of a request body, instead of those of the limits.
+    pub max_body: Option<u64>,
 }
 
 /// Who answers.
@@ -155,6 +157,7 @@ impl Route {
             request_headers: Edits::default(),
             response_headers: Edits::default(),
             rewrite: None,
+            max_body: None,
         }
     }
 
@@ -170,6 +173,7 @@ impl Route {
             request_headers: Edits::default(),
             response_headers: Edits::default(),
             rewrite: None,
+            max_body: None,
         }
     }
 }

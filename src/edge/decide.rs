@@ -32,7 +32,7 @@ pub fn decide(plan: &Plan, recipe: &Recipe, view: &RequestView<'_>, https: Optio
             _ => answer(route, TO_HTTPS, By::Listener(port), BypassWhy::Off),
         };
     }
-    if too_large(plan, view) {
+    if too_large(plan, route, view) {
         return answer(route, 413, By::Refusal(Refused::BodyTooLarge), BypassWhy::Body);
     }
     if let setup::Action::Answer(own) = &setup.action {
@@ -48,8 +48,8 @@ fn answer(route: usize, status: u16, by: By, why: BypassWhy) -> Decision {
     Decision { route, action, cache: CacheUse::Bypass(why), terms: Terms::default() }
 }
 
-fn too_large(plan: &Plan, view: &RequestView<'_>) -> bool {
-    matches!(view.framing, Framing::Length(length) if length > plan.limits.max_body)
+fn too_large(plan: &Plan, route: usize, view: &RequestView<'_>) -> bool {
+    matches!(view.framing, Framing::Length(length) if length > plan.max_body(route))
 }
 
 fn cache_use(ruled: &Ruled<'_>, recipe: &Recipe, view: &RequestView<'_>) -> CacheUse {

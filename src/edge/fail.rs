@@ -71,6 +71,16 @@ impl Fault {
     }
 }
 
+/// Whether an origin that is too slow to answer is still owed a part of the request, and not the one that stops it from
+/// coming: it must not be blamed.
+pub fn is_the_clients_turn(s: &mut ServerSession, ctx: &Ctx, error: &Error) -> bool {
+    let unanswered = *error.esource() == ErrorSource::Upstream
+        && *error.etype() == ErrorType::ReadTimedout
+        && ctx.origin.status.is_none();
+    let unasked = !ctx.continued && s.req_header().headers.contains_key("expect");
+    unanswered && !unasked && !s.is_body_done()
+}
+
 /// Whether the gate refused what came as a body: it says so as an I/O error, which Pingora wraps.
 fn is_malformed(error: &Error) -> bool {
     let Some(cause) = &error.cause else { return false };

@@ -228,7 +228,8 @@ impl ProxyHttp for Edge {
     ) -> Result<()> {
         ctx.bytes_in += body.as_ref().map_or(0, |b| b.len() as u64);
         match ctx.cause() {
-            Some((plan, ..)) if ctx.bytes_in > plan.limits.max_body => {
+            // What comes after a change of protocol is no body.
+            Some((plan, _, route)) if ctx.want != Want::Upgrade && ctx.bytes_in > plan.max_body(route) => {
                 Err(Error::new_down(fail::BODY_TOO_LARGE))
             }
             _ => Ok(()),
@@ -246,6 +247,8 @@ impl ProxyHttp for Edge {
     ) -> Box<Error> {
         if let Some(relayed) = &ctx.relayed {
             error = relayed.true_error(error);
+        } else if fail::is_the_clients_turn(session.as_downstream_mut(), ctx, &error) {
+            error = Error::explain(ErrorType::ReadTimedout, "the rest of the request body").into_down();
         }
         let repeatable = Failure::is_untouched(&error) && !session.as_ref().retry_buffer_truncated();
         origin::failed(self, ctx, &mut error, repeatable || origin::is_replayable(session));

@@ -116,6 +116,11 @@ pub fn is_needed(session: &mut Session, ctx: &Ctx) -> bool {
     (bodied && version == http::Version::HTTP_2) || ((bodied || chunkless) && to_h2)
 }
 
+fn is_grpc(s: &ServerSession) -> bool {
+    let kind = s.req_header().headers.get("content-type").map(http::HeaderValue::as_bytes);
+    kind.is_some_and(|kind| kind.starts_with(b"application/grpc"))
+}
+
 /// Carries a request and its answer between the client and a task of its own.
 pub async fn relay(session: &mut Session, ctx: &mut Ctx) -> Result<()> {
     let (Some(spawner), Some(handoff)) = (session.subrequest_spawner.take(), ctx.handoff.take()) else {
@@ -128,6 +133,8 @@ pub async fn relay(session: &mut Session, ctx: &mut Ctx) -> Result<()> {
     let s = session.as_downstream_mut();
     // Here somebody else keeps the time.
     s.set_read_timeout(None);
+    // A gRPC stream has turns that only its ends know.
+    let body_timeout = if is_grpc(s) { silence } else { limits.body_timeout };
     let expects = s.req_header().headers.contains_key("expect");
     // RFC 9110 §10.1.1: Pingora hears no 100 of an HTTP/2 origin.
     let asked = expects && settings.is_some_and(|settings| settings.protocol != Protocol::H1);
@@ -150,7 +157,7 @@ pub async fn relay(session: &mut Session, ctx: &mut Ctx) -> Result<()> {
         s,
         inner,
         relayed,
-        body_timeout: limits.body_timeout,
+        body_timeout,
         silence,
         held: None,
         body: if bare { Body::Done } else { Body::Coming },
@@ -211,7 +218,9 @@ struct Carrier<'s> {
     s: &'s mut ServerSession,
     inner: Inner,
     relayed: Arc<Relayed>,
+    /// How long the client may be silent before there is an answer.
     body_timeout: Duration,
+    /// How long both may be.
     silence: Duration,
     /// What the client sent and the request has not taken yet.
     held: Option<HttpTask>,
@@ -268,9 +277,9 @@ impl Carrier<'_> {
         }
     }
 
-    /// Whether the client is to speak next, before there is an answer.
-    fn waits_for_client(&self) -> bool {
-        self.body == Body::Coming && self.answer == Answer::None && self.held.is_none() && !self.expecting
+    /// Whether the client may speak, and is not held up by the origin.
+    fn may_hear(&self) -> bool {
+        self.body == Body::Coming && self.held.is_none() && !self.expecting
     }
 
     /// When somebody will have been silent for too long.
@@ -278,7 +287,7 @@ impl Carrier<'_> {
         match (self.body, self.answer) {
             (Body::GivenUp, _) => None,
             (_, Answer::Done) => Some(self.heard + UNWANTED),
-            _ if self.waits_for_client() => Some(self.heard + self.body_timeout),
+            (_, Answer::None) if self.may_hear() => Some(self.heard + self.body_timeout),
             // Connecting has deadlines of its own.
             _ => Some(self.since().unwrap_or_else(Instant::now) + self.silence),
         }
@@ -291,16 +300,15 @@ impl Carrier<'_> {
 
     /// A deadline has passed, or what it was about has changed meanwhile.
     fn late(&mut self) {
-        let fault = if self.answer == Answer::Done {
-            None
-        } else if self.waits_for_client() {
-            Some(LATE)
-        } else if self.since().is_some_and(|since| since.elapsed() >= self.silence) {
-            Some(Fault::Origin(Failure::Timeout))
-        } else {
-            return;
-        };
-        self.give_up(fault);
+        let silent = self.since().is_some_and(|since| since.elapsed() >= self.silence);
+        match self.answer {
+            Answer::Done => self.give_up(None),
+            Answer::None if self.may_hear() => self.give_up(Some(LATE)),
+            // Both could have spoken: an origin is not blamed for that.
+            Answer::Begun if silent && self.may_hear() => self.give_up(Some(LATE)),
+            _ if silent => self.give_up(Some(Fault::Origin(Failure::Timeout))),
+            _ => {}
+        }
     }
 
     /// Nothing of the client's is carried any more; the answer still is.

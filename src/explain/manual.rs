@@ -190,7 +190,7 @@ const fn refused(why: Refused) -> Told {
         Refused::BodyTooLarge => told(
             "The body is larger than allowed. Answered with 413.",
             "RFC 9110 §15.5.14",
-            "Raise limits.max_body",
+            "Raise limits.max_body, or max_body of the route",
         ),
         Refused::Denied => {
             told("An access rule forbids it.", "", "Look at what the rule says of this client")

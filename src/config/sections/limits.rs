@@ -37,7 +37,8 @@ pub static LIMITS: Section = Section {
             name: "body_timeout",
             kind: Kind::Duration,
             need: Need::Default("60s"),
-            doc: "How long a client may be silent within a request body. As nginx.",
+            doc: "How long a client may be silent within a request body that is not answered yet; then 408. As nginx \
+                  (`client_body_timeout`). For gRPC streams and WebSockets `read` of their upstream counts instead.",
             example: "20s",
         },
         Field {
@@ -60,7 +61,7 @@ pub static LIMITS: Section = Section {
             kind: Kind::Size,
             need: Need::Default("100MiB"),
             doc: "The largest request body; a larger one is refused with 413. Bodies are streamed, so this protects the \
-                  origin, not memory.",
+                  origin, not memory. A route may have a bound of its own.",
             example: "10MiB",
         },
         Field {

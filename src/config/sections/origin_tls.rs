@@ -21,8 +21,9 @@ pub static ORIGIN_TLS: Section = Section {
             name: "ca",
             kind: PEM,
             need: Need::Optional,
-            doc: "The certificates of the authorities to believe, and no others. For servers of one's own: a certificate \
-                  that they signed themselves works too. Without it those of the system (`ca-certificates`, or what \
+            doc: "The certificates of the authorities to believe, and no others. A certificate that a server signed itself \
+                  works too, if it is not marked as an authority's: `openssl req -x509` marks it unless it is told \
+                  `-addext basicConstraints=critical,CA:FALSE`. Without it those of the system (`ca-certificates`, or what \
                   `SSL_CERT_FILE` names) are believed.",
             example: "tls/internal-ca.pem",
         },

@@ -12,6 +12,9 @@ use crate::route::{Match, Table};
 use crate::setup::{Action, Route};
 use std::sync::Arc;
 
+/// The word for no bound.
+const UNLIMITED: &str = "unlimited";
+
 /// A route.
 pub static ROUTE: Section = Section {
     name: "route",
@@ -89,6 +92,15 @@ pub static ROUTE: Section = Section {
             doc: "What path the origin is asked for.",
             example: "{ strip: /api }",
         },
+        Field {
+            name: "max_body",
+            kind: Kind::Either(&[Kind::Word(&[UNLIMITED]), Kind::Size]),
+            need: Need::Optional,
+            doc: "The largest request body here; a larger one is refused with 413. `unlimited` is for streams, which have \
+                  no end to tell: all that one gRPC call sends counts as one body. Bodies are never gathered here, \
+                  however large. Without it: that of `limits`. What is sent over a WebSocket does not count.",
+            example: "10GiB",
+        },
     ],
 };
 
@@ -146,6 +158,7 @@ impl Written {
         let request_headers = edits::compile("request_headers", fields, bench.report);
         let response_headers = edits::compile("response_headers", fields, bench.report);
         let rewrite = rewrite::compile(fields, bench.report);
+        let max_body = max_body(fields, bench.report);
         let (action, rules) = (action?, rules?);
         Some(Route {
             name: self.name,
@@ -156,7 +169,17 @@ impl Written {
             request_headers: request_headers?,
             response_headers: response_headers?,
             rewrite: rewrite?,
+            max_body: max_body?,
         })
+    }
+}
+
+/// The bound on bodies; `Some(None)` without one of the route's own.
+fn max_body(fields: &Fields<'_>, report: &mut Report) -> Option<Option<u64>> {
+    match fields.maybe("max_body") {
+        None => Some(None),
+        Some(node) if node.is_word(UNLIMITED) => Some(Some(u64::MAX)),
+        Some(_) => fields.size("max_body", report).map(Some),
     }
 }
 

@@ -66,7 +66,10 @@ pub static UPSTREAM: Section = Section {
             name: "read",
             kind: Kind::Duration,
             need: Need::Default("60s"),
-            doc: "How long the origin may be silent, before its first byte and between two. Then 504. As nginx.",
+            doc: "How long the origin may be silent, before its first byte and between two. Then 504. As nginx \
+                  (`proxy_read_timeout`, `grpc_read_timeout`). While a WebSocket, a gRPC stream or an upload goes on, both \
+                  sides must be silent that long: give streams that are quiet for minutes an upstream of their own, with \
+                  a larger value, or have their ends send pings.",
             example: "10s",
         },
         Field {

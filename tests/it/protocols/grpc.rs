@@ -264,6 +264,29 @@ async fn a_stream_lives_as_long_as_somebody_speaks() {
 }
 
 #[tokio::test]
+async fn a_quiet_stream_is_no_slow_body() {
+    let mut backend = Backend::h2().await;
+    let address = backend.address.to_string();
+    let edge = Edge::with(Mode::H2, &[], |setup| {
+        setup.upstreams[0].servers = vec![address.parse().unwrap()];
+        setup.upstreams[0].settings.protocol = Protocol::H2;
+        setup.limits.body_timeout = Duration::from_millis(100);
+        setup.limits.head_timeout = Duration::from_millis(300);
+    })
+    .await;
+    let client = edge.another_client();
+    // Whoever watches something says so once, and hears nothing before it happens.
+    let mut exchange = Exchange::begin(&client, call("Watch"), false).await;
+    exchange.send(message("it"), false);
+    let mut origin = backend.call().await;
+    edge.lapse().await;
+    origin.answer(200, &[GRPC], false);
+    origin.send(message("changed"), false);
+    assert_eq!(exchange.head().await.status, 200);
+    assert_eq!(next(&mut exchange).await, message("changed"));
+}
+
+#[tokio::test]
 async fn an_origin_that_does_not_answer_is_a_504() {
     let mut backend = Backend::h2().await;
     let edge = Edge::before(Mode::H2, &backend.address.to_string(), |settings| {

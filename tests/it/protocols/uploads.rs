@@ -303,6 +303,28 @@ in_every_mode! {
     }
 }
 
+in_every_mode! {
+    async fn a_route_may_take_more_or_less_than_the_others(mode) {
+        let origin = Origin::start(|seen| ok(format!("{} bytes", seen.body.len()))).await;
+        let routes = "- { match: { path: /less }, upstream: app, max_body: 10B }\n\
+                      - { match: { path: /more }, upstream: app, max_body: unlimited }\n- { upstream: app }";
+        let files = Files::with_routes(origin.address, routes);
+        let main = std::fs::read_to_string(files.main()).unwrap();
+        files.write("foreland.yaml", &format!("{main}limits: {{ max_body: 100B }}\n"));
+        let edge = Edge::from_file(mode, &files.main()).await;
+        for (path, length, status) in
+            [("/less", 10, 200), ("/less", 11, 413), ("/", 100, 200), ("/", 101, 413), ("/more", 100_000, 200)]
+        {
+            for chunked in [false, true] {
+                let ask = post(path, pattern(length));
+                let client = edge.another_client();
+                let answer = client.send(if chunked { ask.chunked() } else { ask }).await;
+                assert_eq!(answer.head.status, status, "{path} {length} {chunked}");
+            }
+        }
+    }
+}
+
 in_both_h1_modes! {
     async fn a_client_that_waits_to_be_asked_is_asked_before_an_http2_origin(mode) {
         let (mut backend, edge) = start(mode, Protocol::H2, |_| {}).await;

@@ -99,6 +99,8 @@ in_both_h1_modes! {
         let edge = Edge::with(mode, &[], |setup| {
             setup.upstreams[0].servers = vec![address.parse::<ServerAddress>().unwrap().into()];
             setup.limits.body_timeout = Duration::from_millis(100);
+            // Nor are its bytes those of a body.
+            setup.limits.max_body = 10;
         })
         .await;
         let (mut client, mut origin) = open(&edge, &mut backend).await;
