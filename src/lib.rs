@@ -16,5 +16,6 @@ pub mod server;
 pub mod setup;
 pub mod state;
 pub mod telemetry;
+pub mod tls;
 pub mod upstream;
 pub mod verdict;
