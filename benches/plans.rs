@@ -48,7 +48,7 @@ pub fn plan(routes: usize, rules: usize) -> Plan {
     let servers = vec!["127.0.0.1:1".parse().expect("an address")];
     let mut setup = Setup::simple("127.0.0.1:0".parse().expect("an address"), servers, rules.clone());
     setup.routes = (0..routes).map(|n| Arc::new(route(n, &rules))).collect();
-    let listeners = setup.listeners.iter().map(|it| Listener::open("127.0.0.1:0".into(), it)).collect();
+    let listeners = setup.listeners.iter().map(|it| Listener::open("127.0.0.1:0".into(), it, None)).collect();
     let (metrics, log) = (Metrics::new(), Arc::new(AccessLog::off()));
     Plan::open(1, &setup, setup.limits, listeners, |_| None, &metrics, log)
 }

@@ -5,6 +5,7 @@ use crate::route::{Subject, Table};
 use crate::rules::RuleSet;
 use crate::setup::{self, Limits, Setup};
 use crate::telemetry::{AccessLog, Metrics, RouteMetrics};
+use crate::tls::Terminator;
 use crate::upstream::Cluster;
 use crate::verdict::Terms;
 use http::HeaderValue;
@@ -43,20 +44,23 @@ pub struct Listener {
     pub redirect_https: Option<u16>,
     /// What every answer says in Strict-Transport-Security (RFC 6797); only where connections are TLS.
     pub hsts: Option<HeaderValue>,
+    /// What ends the TLS of its clients; `None` where they speak without.
+    pub tls: Option<Arc<Terminator>>,
     /// Whether it lets nobody in any more.
     pub closed: bool,
 }
 
 impl Listener {
-    /// One as a setup describes it.
-    pub fn open(name: Arc<str>, setup: &setup::Listener) -> Self {
-        let setup::Listener { bind: _, front, proxy_protocol, redirect_https, hsts } = setup;
+    /// One as a setup describes it. `tls` was made of what it says of TLS.
+    pub fn open(name: Arc<str>, setup: &setup::Listener, tls: Option<Arc<Terminator>>) -> Self {
+        let setup::Listener { bind: _, front, proxy_protocol, redirect_https, hsts, tls: _ } = setup;
         Self {
             name,
             front: *front,
             proxy_protocol: *proxy_protocol,
             redirect_https: *redirect_https,
             hsts: hsts.clone(),
+            tls,
             closed: false,
         }
     }

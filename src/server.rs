@@ -2,8 +2,9 @@
 //! written.
 //!
 //! `works` builds a generation and swaps it in; `doors` are the open listeners; `desk` is what the operator may ask;
-//! `changes` says what differs between two configurations.
+//! `certificates` follows files that change without a reload; `changes` says what differs between two configurations.
 
+mod certificates;
 mod changes;
 mod desk;
 mod doors;
@@ -18,6 +19,7 @@ use crate::net::{self, ListenAddress};
 use crate::setup::Setup;
 use crate::state::{ORPHANS, State};
 use crate::telemetry::{Metrics, Reload, Throttle};
+use crate::tls::Tickets;
 use crate::upstream::{HealthRegistry, UpstreamError, tls};
 use arc_swap::ArcSwap;
 use pingora::apps::HttpServerApp;
@@ -61,6 +63,9 @@ pub enum StartError {
     /// The configuration could not even be read.
     #[error("cannot read the configuration: {0}")]
     Read(String),
+    /// The system lacks what TLS needs.
+    #[error("cannot set up TLS: {0}")]
+    Tls(#[source] crate::tls::Error),
     /// The servers cannot form a cluster.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
@@ -144,10 +149,11 @@ impl Server {
             orphans: Arc::new(Semaphore::new(ORPHANS)),
             refreshes: Arc::new(Semaphore::new(ORPHANS)),
             health: HealthRegistry::new(),
+            tickets: Tickets::new().map_err(StartError::Tls)?,
             origin_errors: Throttle::default(),
             stray_callers: Throttle::default(),
         });
-        let mut works = Works::new(state.clone(), background_ends, file);
+        let mut works = Works::new(state.clone(), background_ends.clone(), file);
         let built = works.build(setup).await?;
         let plan = Arc::new(ArcSwap::from(works.plan(&built)));
         let edge = Arc::new(Edge { plan, state });
@@ -166,6 +172,7 @@ impl Server {
         inner.watch_the_numbers(gone);
         let (addresses, admin) = (built.addresses(), built.admin_address());
         inner.works.lock().await.commit(&inner, built);
+        tokio::spawn(certificates::follow(Arc::downgrade(&inner.edge), background_ends));
         Ok(Self { addresses, admin, edge, inner })
     }
 
@@ -290,6 +297,7 @@ impl Inner {
                     metrics.server(cluster.name(), &server).active.set(active as i64);
                 }
             }
+            certificates::show(&edge.plan.load(), metrics);
             gone.forget(metrics);
         }));
     }

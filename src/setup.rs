@@ -8,6 +8,7 @@ use crate::net::{ListenAddress, Token};
 use crate::route::{Edits, Match, Rewrite, Template};
 use crate::rules::RuleSet;
 use crate::telemetry::Format;
+use crate::tls;
 use crate::upstream::{ServerAddress, ServerSpec, Settings as UpstreamSettings};
 use bytes::Bytes;
 use http::HeaderValue;
@@ -49,12 +50,14 @@ pub struct Listener {
     pub redirect_https: Option<u16>,
     /// What every answer says in Strict-Transport-Security (RFC 6797); only where connections are TLS.
     pub hsts: Option<HeaderValue>,
+    /// How it speaks TLS; `None` where it does not.
+    pub tls: Option<tls::Settings>,
 }
 
 impl Listener {
     /// A plain one.
     pub fn at(bind: ListenAddress) -> Self {
-        Self { bind, front: true, proxy_protocol: false, redirect_https: None, hsts: None }
+        Self { bind, front: true, proxy_protocol: false, redirect_https: None, hsts: None, tls: None }
     }
 }
 
@@ -181,6 +184,8 @@ impl Route {
 /// Bounds that keep one client from harming the others. The defaults are argued in the manual.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// From accept to the end of a TLS handshake.
+    pub handshake_timeout: Duration,
     /// From the first byte of a head (or from accept) to its last.
     pub head_timeout: Duration,
     /// Between two requests on a connection.
@@ -208,6 +213,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            handshake_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             h2_idle_timeout: Duration::from_secs(60),

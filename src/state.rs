@@ -2,6 +2,7 @@
 
 use crate::cache::Cache;
 use crate::telemetry::{Metrics, Throttle};
+use crate::tls::Tickets;
 use crate::upstream::HealthRegistry;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -22,6 +23,8 @@ pub struct State {
     pub refreshes: Arc<Semaphore>,
     /// Who is up, over all clusters.
     pub health: Arc<HealthRegistry>,
+    /// What TLS sessions are resumed with.
+    pub tickets: Tickets,
     /// Complaints about origins, one a second.
     pub origin_errors: Throttle,
     /// Complaints about connections that do not begin as their listener wants it, one a second.

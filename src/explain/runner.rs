@@ -46,7 +46,8 @@ pub struct Failure {
 
 /// A plan that nobody serves: what a setup decides, with nothing opened.
 pub fn dry(setup: &Setup) -> Arc<Plan> {
-    let listeners = setup.listeners.iter().map(|it| Listener::open(it.bind.to_string().into(), it)).collect();
+    let listeners =
+        setup.listeners.iter().map(|it| Listener::open(it.bind.to_string().into(), it, None)).collect();
     let (metrics, log) = (Metrics::new(), Arc::new(AccessLog::off()));
     Arc::new(Plan::open(0, setup, setup.limits, listeners, |_| None, &metrics, log))
 }

@@ -225,8 +225,8 @@ fn node(value: &[u8]) -> Option<IpAddr> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use crate::http::forwarded;
     use super::*;
+    use crate::http::forwarded;
     use httparse::Header;
     use proptest::prelude::*;
 

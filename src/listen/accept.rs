@@ -1,8 +1,12 @@
 //! Takes connections, as many as the node can hold, and knows when the last of them is gone.
 
-use super::{Door, caller, h1};
+use super::gate::Gate;
+use super::handshake::shake;
+use super::{Door, Socket, caller, h1, h2};
+use crate::http::request::Scheme;
 use crate::verdict::Refused;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -70,16 +74,14 @@ pub async fn accept(listener: TcpListener, door: Arc<Door>, connections: Arc<Con
             _ = shutdown.wait_for(|stop| *stop) => return,
         };
         match accepted {
-            Ok((mut io, peer)) => match connections.enter(door.limits().connections) {
+            Ok((io, peer)) => match connections.enter(door.limits().connections) {
                 Some(open) => {
                     // Answers are written whole; waiting to fill a packet would only delay them.
                     let _ = io.set_nodelay(true);
                     let door = door.clone();
                     tokio::spawn(async move {
                         let _open = open;
-                        if let Some(caller) = caller::identify(&door, &mut io, peer).await {
-                            h1::serve(door, io, caller).await;
-                        }
+                        serve(door, io, peer).await;
                     });
                 }
                 None => turn_away(&door, io),
@@ -93,8 +95,37 @@ pub async fn accept(listener: TcpListener, door: Arc<Door>, connections: Arc<Con
     }
 }
 
+/// A connection from its first byte to its last.
+async fn serve(door: Arc<Door>, mut io: TcpStream, peer: SocketAddr) {
+    let Some(mut caller) = caller::identify(&door, &mut io, peer).await else { return };
+    let mut closing = h1::closing(&door);
+    let socket = match door.terminator() {
+        None => Socket::Plain(io),
+        // Boxed: what a handshake needs is not kept for as long as the connection.
+        Some(terminator) => match Box::pin(shake(&door, io, caller, &terminator, &mut closing)).await {
+            Some(socket) => {
+                caller.scheme = Scheme::Https;
+                socket
+            }
+            None => return,
+        },
+    };
+    let gate = Box::new(Gate::new(socket, caller.address));
+    let h2 = match gate.is_h2() {
+        true => Some((gate, closing)),
+        false => h1::serve(door.clone(), gate, caller, closing).await,
+    };
+    if let Some((gate, closing)) = h2 {
+        h2::serve(door, gate, caller, closing).await;
+    }
+}
+
 fn turn_away(door: &Door, mut io: TcpStream) {
     door.edge.state.metrics.refused(Refused::TooManyConnections);
+    if door.terminator().is_some() {
+        // Nobody would understand it before a handshake, which is what there is no room for.
+        return;
+    }
     tokio::spawn(async move {
         let _ = tokio::time::timeout(BREATH, io.write_all(FULL)).await;
     });

@@ -4,6 +4,7 @@
 //! their first byte missing. The gate lets one head's body through, to the byte, and keeps what follows until the
 //! answer is written; of the next request only the end of the connection is ever seen.
 
+use super::Socket;
 use crate::http::chunked::Tracker;
 use crate::http::request::Framing;
 use async_trait::async_trait;
@@ -19,12 +20,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 /// Most that is read ahead while the gate is shut; enough to notice that the client left.
 const AHEAD: usize = 64 * 1024;
-/// Room made for a read.
-const READ: usize = 4 * 1024;
 /// A response head this long or longer is not held back.
 const HOLD: usize = 16 * 1024;
 
@@ -47,7 +45,7 @@ enum Pass {
 
 /// A connection with a gate before its read side.
 pub struct Gate {
-    io: TcpStream,
+    io: Socket,
     /// Bytes read and not yet let through: the front parses heads here.
     pub ahead: BytesMut,
     pass: Pass,
@@ -72,8 +70,8 @@ impl std::fmt::Debug for Gate {
 
 impl Gate {
     /// A connection from `peer`, shut.
-    pub fn new(io: TcpStream, peer: std::net::SocketAddr) -> Self {
-        let digest = SocketDigest::from_raw_fd(io.as_raw_fd());
+    pub fn new(io: Socket, peer: std::net::SocketAddr) -> Self {
+        let digest = SocketDigest::from_raw_fd(io.beneath().as_raw_fd());
         // Set already, so that nobody asks the kernel.
         let _ = digest.peer_addr.set(Some(peer.into()));
         Self {
@@ -90,8 +88,13 @@ impl Gate {
     }
 
     /// The connection itself, for the front, which reads heads and writes answers.
-    pub fn io(&mut self) -> &mut TcpStream {
+    pub fn io(&mut self) -> &mut Socket {
         &mut self.io
+    }
+
+    /// Whether HTTP/2 was agreed on.
+    pub fn is_h2(&self) -> bool {
+        self.io.is_h2()
     }
 
     /// Bytes read and written so far, counted while the gate is open.
@@ -132,28 +135,20 @@ impl Gate {
 
     /// Reads what the client has sent into `ahead`. 0: it will send no more.
     pub fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        loop {
-            if self.io.poll_read_ready(cx)?.is_pending() {
-                // No buffer is kept while nothing comes: an idle connection costs little.
-                if self.ahead.is_empty() {
-                    self.ahead = BytesMut::new();
-                }
-                return Poll::Pending;
-            }
-            self.ahead.reserve(READ);
-            match self.io.try_read_buf(&mut self.ahead) {
-                Ok(n) => {
-                    self.ended |= n == 0;
-                    return Poll::Ready(Ok(n));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
+        let read = self.io.poll_ahead(cx, &mut self.ahead);
+        match &read {
+            Poll::Ready(Ok(n)) => self.ended |= *n == 0,
+            // No buffer is kept while nothing comes: an idle connection costs little.
+            Poll::Pending if self.ahead.is_empty() => self.ahead = BytesMut::new(),
+            _ => {}
         }
+        read
     }
 
     /// The gate is shut: only that the client left may be seen.
     fn poll_shut(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // What the client did not take at once goes out also while the answer's next part is waited for.
+        let _ = Pin::new(&mut self.io).poll_flush(cx)?;
         loop {
             // A client that sent more and then closed its side still waits for its answers.
             if self.ahead.len() >= AHEAD || (self.ended && !self.ahead.is_empty()) {
@@ -212,7 +207,8 @@ impl Gate {
 
     /// Writes what was held back, so that the connection can be used again.
     pub fn poll_flush_held(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_held(cx)
+        ready!(self.poll_held(cx))?;
+        Pin::new(&mut self.io).poll_flush(cx)
     }
 
     /// Writes what was held back.
@@ -322,7 +318,7 @@ impl Shutdown for Gate {
 
 impl UniqueID for Gate {
     fn id(&self) -> UniqueIDType {
-        self.io.as_raw_fd()
+        self.io.beneath().as_raw_fd()
     }
 }
 

@@ -1,12 +1,12 @@
 //! The life of an HTTP/1 connection: reads heads, answers what the front may, hands the rest over one at a time.
 
+use super::Door;
 use super::caller::Caller;
 use super::deadline::Deadline;
 use super::front::{Considered, Hit, consider};
 use super::gate::Gate;
 use super::refuse::{Refused, refuse};
 use super::wire::{self, Frame};
-use super::{Door, h2};
 use crate::cache::object::Object;
 use crate::edge::Arrival;
 use crate::edge::ctx::Handoff;
@@ -29,8 +29,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 /// How an HTTP/2 connection begins (RFC 9113 §3.4).
@@ -40,8 +38,8 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const AMBIGUOUS: Refusal =
     Refusal { status: 400, reason: verdict::Refused::BadRequest, detail: "the head is ambiguous" };
 
-/// How long half a head is waited for once the server is being stopped.
-const HURRY: Duration = Duration::from_secs(1);
+/// How long half a head, or half a handshake, is waited for once the server is being stopped.
+pub const HURRY: Duration = Duration::from_secs(1);
 
 /// The server is being stopped: one future for the whole connection, polled only while nothing comes.
 pub type Closing = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
@@ -67,25 +65,30 @@ enum Arrived {
     Late,
 }
 
-/// Serves a connection to its end.
-pub async fn serve(door: Arc<Door>, io: TcpStream, caller: Caller) {
-    let mut gate = Box::new(Gate::new(io, caller.address));
-    let limits = door.limits();
+/// Ready once the server is being stopped.
+pub fn closing(door: &Door) -> Closing {
     let mut shutdown = door.shutdown.clone();
-    let closing = Box::pin(async move {
+    Box::pin(async move {
         let _ = shutdown.wait_for(|stop| *stop).await;
-    });
-    let counted = door.metrics.connection(ConnectionProtocol::H1);
-    let deadline = Deadline::after(limits.head_timeout);
+    })
+}
+
+/// Serves a connection to its end, or until it turns out to be HTTP/2.
+pub async fn serve(
+    door: Arc<Door>,
+    gate: Box<Gate>,
+    caller: Caller,
+    closing: Closing,
+) -> Option<(Box<Gate>, Closing)> {
+    let mut gate = gate;
+    let _counted = door.metrics.connection(ConnectionProtocol::H1);
+    let deadline = Deadline::after(door.limits().head_timeout);
     let mut connection = Connection { door, caller, deadline, closing, hurried: false, served: 0 };
     loop {
         match connection.request(gate).await {
             Next::Again(back) => gate = back,
-            Next::H2(back) => {
-                drop(counted);
-                return h2::serve(connection.door, back, connection.caller, connection.closing).await;
-            }
-            Next::Close => return,
+            Next::H2(gate) => return Some((gate, connection.closing)),
+            Next::Close => return None,
         }
     }
 }
@@ -135,10 +138,12 @@ impl Connection {
         if gate.ahead.is_empty() {
             match self.first_bytes(&mut gate, &limits).await {
                 Arrived::Bytes => {}
-                Arrived::Over => return Next::Close,
                 // Nothing was asked on a connection that was used before: no answer is owed.
-                Arrived::Late if self.served > 0 => return Next::Close,
-                Arrived::Late => return self.late(gate).await,
+                Arrived::Late if self.served == 0 => return self.late(gate).await,
+                Arrived::Over | Arrived::Late => {
+                    gate.io().say_end();
+                    return Next::Close;
+                }
             }
         }
         let mut arrival = self.arrival();
@@ -146,7 +151,6 @@ impl Connection {
         loop {
             if self.served == 0 && may_be_preface(&gate.ahead) {
                 if gate.ahead.len() >= PREFACE.len() {
-                    gate.open();
                     return Next::H2(gate);
                 }
             } else {
@@ -259,7 +263,7 @@ impl Connection {
                     .await
             }
             Step::Leave { head, handoff, framing, upgrade } => {
-                self.hand_over(gate, head, handoff, framing, upgrade).await
+                self.hand_over(gate, head, handoff, framing, upgrade, limits).await
             }
         }
     }
@@ -276,15 +280,15 @@ impl Connection {
         keep_alive: bool,
         limits: &Limits,
     ) -> Next {
-        let mut ok = rest.is_empty() || write(gate.io(), &rest, limits.send_timeout).await.is_ok();
+        let mut ok = rest.is_empty() || gate.io().write(&rest, limits.send_timeout).await.is_ok();
         while ok && let Some(piece) = object.body.slice(body_from, u64::MAX) {
-            ok = write(gate.io(), &piece, limits.send_timeout).await.is_ok();
+            ok = gate.io().write(&piece, limits.send_timeout).await.is_ok();
             if ok {
                 body_from += piece.len() as u64;
             }
         }
         told.outcome.bytes_out = if body_from == u64::MAX { 0 } else { body_from };
-        self.ended(gate, told, ok, keep_alive).await
+        self.ended(gate, told, ok, keep_alive, limits).await
     }
 
     /// The same for an answer of our own.
@@ -297,13 +301,21 @@ impl Connection {
         keep_alive: bool,
         limits: &Limits,
     ) -> Next {
-        let ok = rest.is_empty() || write(gate.io(), rest, limits.send_timeout).await.is_ok();
+        let ok = rest.is_empty() || gate.io().write(rest, limits.send_timeout).await.is_ok();
         told.outcome.bytes_out = if ok { body } else { 0 };
-        self.ended(gate, told, ok, keep_alive).await
+        self.ended(gate, told, ok, keep_alive, limits).await
     }
 
     /// Tells the log, and what becomes of the connection.
-    async fn ended(&mut self, mut gate: Box<Gate>, mut told: Box<Told>, ok: bool, keep_alive: bool) -> Next {
+    async fn ended(
+        &mut self,
+        mut gate: Box<Gate>,
+        mut told: Box<Told>,
+        ok: bool,
+        keep_alive: bool,
+        limits: &Limits,
+    ) -> Next {
+        let ok = ok && gate.io().flush(limits.send_timeout).await.is_ok();
         told.outcome.duration = told.arrival.started.elapsed();
         self.tell(&told);
         match (ok, keep_alive) {
@@ -344,6 +356,7 @@ impl Connection {
         handoff: Box<Handoff>,
         framing: Framing,
         upgrade: bool,
+        limits: &Limits,
     ) -> Next {
         let last = handoff.last;
         gate.open_for(framing, upgrade);
@@ -355,8 +368,9 @@ impl Connection {
         };
         let back = reused.consume().0.into_any().downcast::<Gate>().ok();
         let Some(mut gate) = back.filter(|_| !last) else { return Next::Close };
-        match poll_fn(|cx| gate.poll_flush_held(cx)).await {
-            Ok(()) if gate.is_between_requests() => Next::Again(gate),
+        let flushed = poll_fn(|cx| gate.poll_flush_held(cx));
+        match tokio::time::timeout(limits.send_timeout, flushed).await {
+            Ok(Ok(())) if gate.is_between_requests() => Next::Again(gate),
             _ => Next::Close,
         }
     }
@@ -457,19 +471,6 @@ fn answer(gate: &mut Gate, head_only: bool, object: Arc<Object>, told: Box<Told>
         let body_from = if head_only { u64::MAX } else { of_body };
         Step::Answered { rest, object, body_from, told, keep_alive }
     })
-}
-
-async fn write(io: &mut TcpStream, data: &[u8], patience: Duration) -> io::Result<()> {
-    let mut data = data;
-    while !data.is_empty() {
-        let n =
-            tokio::time::timeout(patience, io.write(data)).await.map_err(|_| io::ErrorKind::TimedOut)??;
-        if n == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        data = &data[n..];
-    }
-    Ok(())
 }
 
 /// What the Connection field says, where it must say something.

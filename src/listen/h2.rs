@@ -89,8 +89,9 @@ impl Drop for Served {
 }
 
 /// Serves a connection to its end.
-pub async fn serve(door: Arc<Door>, gate: Box<Gate>, caller: Caller, mut closing: Closing) {
+pub async fn serve(door: Arc<Door>, mut gate: Box<Gate>, caller: Caller, mut closing: Closing) {
     let limits = door.limits();
+    gate.open();
     let _counted = door.metrics.connection(ConnectionProtocol::H2);
     let mut movement = Movement { moved: gate.moved(), seen: 0, since: Instant::now() };
     let socket_digest = Some(gate.digest());

@@ -1,6 +1,6 @@
 //! Turns away what is not HTTP as RFC 9112 has it: with a page, a line in the log and a count, like any answer.
 
-use super::Door;
+use super::{Door, Socket};
 use crate::edge::headers::HSTS;
 use crate::edge::{Arrival, finish, page};
 use crate::http::date;
@@ -10,7 +10,6 @@ use crate::telemetry::Entry;
 use crate::verdict::{Kind, Outcome, Reason, Transport};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 
 /// How long a client that is turned away may take to read why.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -26,7 +25,7 @@ pub struct Refused<'a> {
 }
 
 /// Answers, counts and logs. The connection is of no more use.
-pub async fn refuse(door: &Door, io: &mut TcpStream, refused: Refused<'_>) {
+pub async fn refuse(door: &Door, io: &mut Socket, refused: Refused<'_>) {
     let Refused { arrival, refusal, .. } = refused;
     let page = page::page(refusal.status, refusal.detail, arrival.id.as_str(), None);
     let plan = door.edge.plan.load_full();
@@ -45,7 +44,7 @@ pub fn close(door: &Door, refused: &Refused<'_>) {
 
 /// RFC 9112 §9.6: closing with unread bytes resets the connection and may take the answer with it, so the client gets
 /// a moment to read it and to close first.
-pub async fn linger(io: &mut TcpStream, patience: Duration) {
+pub async fn linger(io: &mut Socket, patience: Duration) {
     let reading = async {
         io.shutdown().await?;
         let mut rest = [0; 4096];

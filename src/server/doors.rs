@@ -7,6 +7,7 @@ use crate::net::{self, ListenAddress, Token};
 use crate::plan::Listener;
 use crate::setup::{self, Setup};
 use crate::telemetry::Metrics;
+use crate::tls::{Terminator, Tickets};
 use parking_lot::RwLock;
 use std::io;
 use std::net::SocketAddr;
@@ -25,6 +26,7 @@ pub(super) struct Doors {
 struct Place {
     setup: setup::Listener,
     name: Arc<str>,
+    tls: Option<Arc<Terminator>>,
     stop: Option<watch::Sender<bool>>,
 }
 
@@ -37,14 +39,22 @@ struct Office {
 
 /// Sockets that a setup needs and that were not there.
 pub(super) struct Opened {
-    /// The wanted listeners: their names, and a socket where one was opened.
-    listeners: Vec<(setup::Listener, Arc<str>, Option<TcpListener>)>,
+    listeners: Vec<OpenedListener>,
     admin: Option<(ListenAddress, TcpListener)>,
+}
+
+/// A listener that a setup wants.
+struct OpenedListener {
+    setup: setup::Listener,
+    name: Arc<str>,
+    tls: Option<Arc<Terminator>>,
+    /// Where it was not open already.
+    socket: Option<TcpListener>,
 }
 
 impl Opened {
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
-        let sockets = self.listeners.iter().filter_map(|(_, _, socket)| socket.as_ref());
+        let sockets = self.listeners.iter().filter_map(|listener| listener.socket.as_ref());
         sockets.filter_map(|socket| socket.local_addr().ok()).collect()
     }
 
@@ -55,7 +65,7 @@ impl Opened {
 
 impl Doors {
     /// Opens what is not open yet.
-    pub(super) fn open(&self, setup: &Setup) -> Result<Opened, StartError> {
+    pub(super) fn open(&self, setup: &Setup, tickets: &Tickets) -> Result<Opened, StartError> {
         let mut listeners = Vec::with_capacity(setup.listeners.len());
         for wanted in &setup.listeners {
             let (name, socket) = match self.at(wanted.bind) {
@@ -66,7 +76,9 @@ impl Doors {
                     (name.into(), Some(socket))
                 }
             };
-            listeners.push((wanted.clone(), name, socket));
+            let tls = wanted.tls.as_ref().map(|tls| Terminator::new(tls, tickets).map(Arc::new));
+            let tls = tls.transpose().map_err(StartError::Tls)?;
+            listeners.push(OpenedListener { setup: wanted.clone(), name, tls, socket });
         }
         let admin = setup.admin.as_ref().map(|admin| admin.bind);
         let admin = admin.filter(|bind| self.admin.as_ref().is_none_or(|office| office.bind != *bind));
@@ -99,10 +111,13 @@ impl Doors {
         let mut all: Vec<Listener> = self
             .places
             .iter()
-            .map(|place| Listener { closed: true, ..Listener::open(place.name.clone(), &place.setup) })
+            .map(|place| Listener {
+                closed: true,
+                ..Listener::open(place.name.clone(), &place.setup, place.tls.clone())
+            })
             .collect();
-        for (wanted, name, _) in &opened.listeners {
-            let wanted = Listener::open(name.clone(), wanted);
+        for OpenedListener { setup, name, tls, .. } in &opened.listeners {
+            let wanted = Listener::open(name.clone(), setup, tls.clone());
             match all.iter_mut().find(|listener| listener.name == *name) {
                 Some(listener) => *listener = wanted,
                 None => all.push(wanted),
@@ -118,16 +133,17 @@ impl Doors {
                 place.close();
             }
         }
-        for (wanted, name, socket) in opened.listeners {
+        for OpenedListener { setup: wanted, name, tls, socket } in opened.listeners {
             let index = match self.places.iter().position(|place| place.name == name) {
                 Some(index) => index,
                 None => {
-                    self.places.push(Place { setup: wanted.clone(), name: name.clone(), stop: None });
+                    let name = name.clone();
+                    self.places.push(Place { setup: wanted.clone(), name, tls: None, stop: None });
                     self.places.len() - 1
                 }
             };
             let place = &mut self.places[index];
-            place.setup = wanted;
+            (place.setup, place.tls) = (wanted, tls);
             if let Some(socket) = socket {
                 place.stop = Some(let_in(inner, index, name, socket));
             }

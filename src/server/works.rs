@@ -82,7 +82,7 @@ impl Works {
 
     /// Opens what is new. Whatever fails, nothing has changed.
     pub(super) async fn build(&mut self, setup: Setup) -> Result<Built, StartError> {
-        let opened = self.doors.lock().open(&setup)?;
+        let opened = self.doors.lock().open(&setup, &self.state.tickets)?;
         let log = self.open_log(&setup.log)?;
         // Every look-up at the same time: a name that does not resolve takes as long as it may.
         let mut opening = JoinSet::new();

@@ -1,7 +1,8 @@
 //! Counts the connections a listener has open.
 
 use super::table::Families;
-use prometheus::IntGauge;
+use prometheus::{IntCounter, IntGauge};
+use std::sync::{Arc, OnceLock};
 
 /// What a client connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,18 +23,67 @@ impl ConnectionProtocol {
     }
 }
 
-/// The gauges of one listener.
+/// How a TLS handshake ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handshake {
+    /// It went wrong.
+    Failed,
+    /// With a new session.
+    Full,
+    /// With the session of an earlier connection, which costs a tenth.
+    Resumed,
+    /// It took too long.
+    Timeout,
+}
+
+impl Handshake {
+    const ALL: [Self; 4] = [Self::Failed, Self::Full, Self::Resumed, Self::Timeout];
+
+    /// The label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Full => "full",
+            Self::Resumed => "resumed",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
+/// The numbers of one listener.
 pub struct ListenerMetrics {
     h1: IntGauge,
     h2: IntGauge,
+    /// Not there before the first handshake: most listeners of a machine speak no TLS.
+    handshakes: OnceLock<[IntCounter; Handshake::ALL.len()]>,
+    families: Arc<Families>,
+    listener: Box<str>,
 }
 
 impl ListenerMetrics {
-    pub(super) fn new(families: &Families, listener: &str) -> Self {
+    pub(super) fn new(families: Arc<Families>, listener: &str) -> Self {
         let gauge = |protocol: ConnectionProtocol| {
             families.connections.with_label_values(&[listener, protocol.as_str()])
         };
-        Self { h1: gauge(ConnectionProtocol::H1), h2: gauge(ConnectionProtocol::H2) }
+        let (h1, h2) = (gauge(ConnectionProtocol::H1), gauge(ConnectionProtocol::H2));
+        Self { h1, h2, handshakes: OnceLock::new(), families, listener: listener.into() }
+    }
+
+    /// Counts a handshake.
+    pub fn handshake(&self, result: Handshake) {
+        self.handshakes()[result as usize].inc();
+    }
+
+    /// Shows handshakes from now on, be there some or none.
+    pub fn show_handshakes(&self) {
+        self.handshakes();
+    }
+
+    fn handshakes(&self) -> &[IntCounter; Handshake::ALL.len()] {
+        self.handshakes.get_or_init(|| {
+            let family = &self.families.tls_handshakes;
+            Handshake::ALL.map(|result| family.with_label_values(&[&*self.listener, result.as_str()]))
+        })
     }
 
     /// Counts a connection for as long as the guard lives.
@@ -65,6 +115,7 @@ impl Drop for ConnectionGuard {
 #[cfg(test)]
 mod tests {
     use super::ConnectionProtocol::{H1, H2};
+    use super::Handshake;
     use crate::telemetry::Metrics;
 
     #[test]
@@ -84,5 +135,22 @@ mod tests {
             text.contains("foreland_connections{listener=\"0.0.0.0:8443\",protocol=\"h1\"} 1\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn handshakes_are_counted_by_how_they_ended_and_shown_only_where_there_is_tls() {
+        let metrics = Metrics::new();
+        let _plain = metrics.listener(":8080");
+        let listener = metrics.listener(":8443");
+        assert!(!metrics.encode().contains("foreland_tls_handshakes_total{"));
+        listener.show_handshakes();
+        listener.handshake(Handshake::Resumed);
+        let text = metrics.encode();
+        for (result, count) in [("failed", 0), ("full", 0), ("resumed", 1), ("timeout", 0)] {
+            let line =
+                format!("foreland_tls_handshakes_total{{listener=\":8443\",result=\"{result}\"}} {count}\n");
+            assert!(text.contains(&line), "{line} in {text}");
+        }
+        assert!(!text.contains("foreland_tls_handshakes_total{listener=\":8080\""));
     }
 }

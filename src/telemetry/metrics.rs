@@ -59,7 +59,7 @@ impl Metrics {
 
     /// The handle for connections of one listener.
     pub fn listener(&self, listener: &str) -> Arc<ListenerMetrics> {
-        Arc::new(ListenerMetrics::new(&self.families, listener))
+        Arc::new(ListenerMetrics::new(self.families.clone(), listener))
     }
 
     /// The handle for one server of a cluster.
@@ -128,6 +128,18 @@ impl Metrics {
     /// Sets how many objects a tier has ever evicted for a reason; never goes down.
     pub fn set_cache_evictions(&self, tier: &str, reason: &str, total: u64) {
         raise(&self.families.cache_evictions, &[tier, reason], total);
+    }
+
+    /// Sets when the certificates end that are served now, each by its listener, its name and its end in seconds since
+    /// 1970; those of before are no longer shown. Of two with one name the one that ends first counts.
+    pub fn set_certificates(&self, certificates: &[(&str, &str, i64)]) {
+        let family = &self.families.tls_not_after;
+        family.reset();
+        for (listener, name, not_after) in certificates {
+            let gauge = family.with_label_values(&[listener, name]);
+            let before = gauge.get();
+            gauge.set(if before == 0 { *not_after } else { before.min(*not_after) });
+        }
     }
 
     /// Sets how many fills are in a state.
@@ -256,6 +268,17 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }
+    }
+
+    #[test]
+    fn only_certificates_that_are_served_are_shown_and_of_one_name_the_first_to_end() {
+        let metrics = Metrics::new();
+        metrics.set_certificates(&[(":8443", "a.example", 20), (":8443", "old.example", 5)]);
+        metrics.set_certificates(&[(":8443", "a.example", 20), (":8443", "a.example", 10)]);
+        let text = metrics.encode();
+        let line =
+            "foreland_tls_certificate_not_after_seconds{certificate=\"a.example\",listener=\":8443\"} 10\n";
+        assert!(text.contains(line) && !text.contains("old.example"), "{text}");
     }
 
     #[test]

@@ -24,7 +24,7 @@ mod throttle;
 pub mod timestamp;
 
 pub use access_log::{AccessLog, Format, UnknownFormat};
-pub use listener_metrics::{ConnectionGuard, ConnectionProtocol, ListenerMetrics};
+pub use listener_metrics::{ConnectionGuard, ConnectionProtocol, Handshake, ListenerMetrics};
 pub use log_fields::{Entry, FIELDS, Field};
 pub use metrics::{Metrics, Reload};
 pub use prometheus::Histogram;

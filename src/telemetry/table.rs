@@ -59,6 +59,10 @@ table! {
         "Bytes of response bodies sent to clients.";
     connections: Gauge "foreland_connections" ["listener", "protocol"]
         "Client connections that are open now.";
+    tls_handshakes: Counter "foreland_tls_handshakes_total" ["listener", "result"]
+        "TLS handshakes with clients, by how they ended.";
+    tls_not_after: Gauge "foreland_tls_certificate_not_after_seconds" ["listener", "certificate"]
+        "When a certificate that is served ends, in seconds since 1970, by the first name it is for.";
     front: Counter "foreland_front_total" ["result"]
         "Requests the front answered, by outcome, or left to the proxy, by reason.";
     cache_requests: Counter "foreland_cache_requests_total" ["route", "rule", "outcome", "reason"]
@@ -144,6 +148,8 @@ mod tests {
     const VOCABULARY: &str = "
         foreland_requests_total{listener,route,method,status} foreland_request_duration_seconds{route,outcome}
         foreland_response_bytes_total{route,outcome} foreland_connections{listener,protocol}
+        foreland_tls_handshakes_total{listener,result}
+        foreland_tls_certificate_not_after_seconds{listener,certificate}
         foreland_front_total{result} foreland_cache_requests_total{route,rule,outcome,reason}
         foreland_cache_not_stored_total{rule,reason} foreland_cache_bytes{tier} foreland_cache_objects{tier}
         foreland_cache_evictions_total{tier,reason} foreland_cache_fills{state}
@@ -171,7 +177,8 @@ mod tests {
     fn names_end_as_prometheus_wants_them() {
         for row in TABLE {
             let total = row.name.ends_with("_total");
-            let seconds = row.name.ends_with("_seconds");
+            // A moment is a gauge; any other time is a duration, of which there are many.
+            let seconds = row.name.ends_with("_seconds") && !row.name.ends_with("_not_after_seconds");
             assert_eq!(total, row.shape == Shape::Counter, "{}", row.name);
             assert_eq!(seconds, row.shape == Shape::Histogram, "{}", row.name);
             assert!(row.help.ends_with('.'), "{}", row.name);

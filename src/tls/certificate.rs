@@ -108,6 +108,11 @@ impl Certificate {
         self.names.first().map(|name| name.to_string()).or_else(address).unwrap_or_default()
     }
 
+    /// The begin of its validity, in seconds since 1970.
+    pub fn not_before(&self) -> i64 {
+        self.not_before
+    }
+
     /// The end of its validity, in seconds since 1970.
     pub fn not_after(&self) -> i64 {
         self.not_after
@@ -125,6 +130,12 @@ impl Certificate {
             now if now > self.not_after => Validity::Expired,
             _ => Validity::Now,
         }
+    }
+
+    /// Whether no client ever gets this one beside the other, which comes first.
+    pub fn is_covered_by(&self, other: &Self) -> bool {
+        let same_kind = self.certified.key.algorithm() == other.certified.key.algorithm();
+        same_kind && !self.names.is_empty() && self.names.iter().all(|name| other.names.contains(name))
     }
 
     /// Whether its signatures are made with an RSA key, which every client can verify and which cost most.

@@ -27,16 +27,12 @@ pub use stream::{Refusal, Stream};
 pub use terminator::{Pair, Settings, Terminator, Tickets, Version};
 pub use watch::{MOST, News, Refused};
 
+pub use tokio_rustls::rustls::Error;
+
 use std::sync::Arc;
 use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 /// The cryptography that all TLS of this process uses.
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
-}
-
-/// Makes it the default for code that does not ask. Pingora would otherwise take another, the first time it is used;
-/// only the first default counts.
-pub fn make_provider_default() {
-    let _ = aws_lc_rs::default_provider().install_default();
 }

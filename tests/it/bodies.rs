@@ -7,6 +7,8 @@ async fn sink() -> Origin {
 }
 
 in_every_mode! {
+    and_over_tls;
+
     async fn a_body_reaches_the_origin_as_it_was_sent(mode) {
         let origin = sink().await;
         let edge = Edge::start(mode, &origin).await;

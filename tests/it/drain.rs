@@ -5,6 +5,8 @@ use foreland::server::Ended;
 use std::time::{Duration, Instant};
 
 in_every_mode! {
+    and_over_tls;
+
     async fn a_server_without_connections_ends_at_once(mode) {
         let origin = Origin::start(|_| fresh("hello")).await;
         let mut edge = Edge::start(mode, &origin).await;

@@ -3,6 +3,8 @@
 use crate::dsl::*;
 
 in_every_mode! {
+    and_over_tls;
+
     async fn a_second_request_is_a_hit(mode) {
         let origin = Origin::start(|_| fresh("hello").field("Content-Type", "text/plain")).await;
         let edge = Edge::start(mode, &origin).await;

@@ -17,6 +17,8 @@ async fn digits(mode: Mode) -> (Origin, Edge) {
 }
 
 in_every_mode! {
+    and_over_tls;
+
     async fn who_has_it_already_is_told_so(mode) {
         let (origin, edge) = digits(mode).await;
         for (name, value) in [

@@ -110,7 +110,7 @@ in_both_h1_modes! {
         let mut wire = edge.wire().await;
         let dripping = async {
             loop {
-                if wire.io.writable().await.is_err() || wire.io.try_write(b"a").is_err() {
+                if tokio::io::AsyncWriteExt::write_all(&mut wire.io, b"a").await.is_err() {
                     return;
                 }
                 let mut byte = [0];

@@ -19,16 +19,25 @@ impl<'c> Bench<'c> {
         Self { files, report, rules: RuleFiles::default() }
     }
 
-    /// The contents of a file that `named_at` names, relative to the file that does. `limit` in words is `shown`.
+    /// The contents of a file that `named_at` names, relative to the file that does. `limit` in words is `shown`. A
+    /// change of it changes the configuration.
     pub fn read(&mut self, written: &str, named_at: Span, limit: usize, shown: &str) -> Option<Vec<u8>> {
         let path = self.files.resolve(named_at.file, written);
         self.files.watch(&path);
+        self.contents(written, named_at, limit, shown)
+    }
+
+    /// The same for a file that is followed by whoever uses it. Only if it cannot be read, a change of it may mend the
+    /// configuration.
+    pub fn contents(&mut self, written: &str, named_at: Span, limit: usize, shown: &str) -> Option<Vec<u8>> {
+        let path = self.files.resolve(named_at.file, written);
         let read = self.files.env().read(&path, limit);
         let why = match read {
             Ok(bytes) if bytes.len() <= limit => return Some(bytes),
             Ok(_) => format!("it is longer than {shown}"),
             Err(error) => plainly(&error),
         };
+        self.files.watch(&path);
         self.report.error(named_at, format!("cannot read `{written}`: {why}"));
         None
     }

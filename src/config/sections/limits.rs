@@ -19,6 +19,14 @@ pub static LIMITS: Section = Section {
             example: "5s",
         },
         Field {
+            name: "handshake_timeout",
+            kind: Kind::Duration,
+            need: Need::Default("10s"),
+            doc: "How long a TLS handshake may take, from the connection on; then it is closed. As long as a head: it \
+                  takes two more ways there and back, and clients with bad lines are slow in both.",
+            example: "5s",
+        },
+        Field {
             name: "idle_timeout",
             kind: Kind::Duration,
             need: Need::Default("75s"),
@@ -101,10 +109,12 @@ pub static LIMITS: Section = Section {
 pub fn compile(top: &Fields<'_>, report: &mut Report) -> Option<Limits> {
     let fields = top.section("limits", &LIMITS, report)?;
     let mut time = |key| positive(key, &fields, report);
-    let (head_timeout, idle_timeout) = (time("head_timeout"), time("idle_timeout"));
+    let (head_timeout, handshake_timeout) = (time("head_timeout"), time("handshake_timeout"));
+    let idle_timeout = time("idle_timeout");
     let (h2_idle_timeout, body_timeout) = (time("h2_idle_timeout"), time("body_timeout"));
     let (send_timeout, collapse_wait) = (time("send_timeout"), time("collapse_wait"));
     Some(Limits {
+        handshake_timeout: handshake_timeout?,
         head_timeout: head_timeout?,
         idle_timeout: idle_timeout?,
         h2_idle_timeout: h2_idle_timeout?,

@@ -1,5 +1,7 @@
 //! `listeners`: where clients connect.
 
+use super::bench::Bench;
+use super::tls::{self, TLS};
 use crate::config::quantity::lists_nothing;
 use crate::config::{Diagnostic, Field, Fields, Kind, Need, Report, Section, Severity, Span};
 use crate::net::ListenAddress;
@@ -29,6 +31,13 @@ pub static LISTENER: Section = Section {
             example: "false",
         },
         Field {
+            name: "tls",
+            kind: Kind::Section(&TLS),
+            need: Need::Optional,
+            doc: "Makes this a listener for HTTPS, over HTTP/1.1 and HTTP/2. Without it, clients speak HTTP in the clear.",
+            example: "{ certificates: [{ cert: tls/site.pem, key: tls/site.key }] }",
+        },
+        Field {
             name: "proxy_protocol",
             kind: Kind::Bool,
             need: Need::Default("false"),
@@ -53,12 +62,15 @@ pub static LISTENER: Section = Section {
 };
 
 /// The listeners, and where each address is written.
-pub fn compile(top: &Fields<'_>, report: &mut Report) -> (Vec<Listener>, Vec<(ListenAddress, Span)>) {
+pub fn compile(top: &Fields<'_>, bench: &mut Bench<'_>) -> (Vec<Listener>, Vec<(ListenAddress, Span)>) {
     if lists_nothing("listeners", top) {
-        top.error("listeners", "`listeners` lists no address, so nobody could connect", report);
+        top.error("listeners", "`listeners` lists no address, so nobody could connect", bench.report);
     }
     let (mut listeners, mut taken) = (Vec::new(), Vec::new());
-    for fields in top.sections("listeners", &LISTENER, report) {
+    for fields in top.sections("listeners", &LISTENER, bench.report) {
+        // What is wrong with its TLS was reported: then there is no setup, whatever is in it.
+        let tls = fields.section("tls", &TLS, bench.report).and_then(|fields| tls::compile(&fields, bench));
+        let report = &mut *bench.report;
         let bind: Option<ListenAddress> = fields.parse("bind", report);
         let front = fields.boolean("front", report);
         let proxy_protocol = fields.boolean("proxy_protocol", report);
@@ -71,7 +83,8 @@ pub fn compile(top: &Fields<'_>, report: &mut Report) -> (Vec<Listener>, Vec<(Li
         if let (Some(front), Some(proxy_protocol), Some(redirect_https)) =
             (front, proxy_protocol, redirect_https)
         {
-            listeners.push(Listener { front, proxy_protocol, redirect_https, ..Listener::at(bind) });
+            let listener = Listener { front, proxy_protocol, redirect_https, tls, ..Listener::at(bind) };
+            listeners.push(listener);
         }
     }
     (listeners, taken)

@@ -78,7 +78,7 @@ pub static TOP: Section = Section {
 /// What a configuration asks for. None: something is wrong, and reported.
 pub fn compile(root: &Node, bench: &mut Bench<'_>) -> Option<Setup> {
     let top = Fields::open(root, &TOP, bench.report)?;
-    let (listeners, taken) = listeners::compile(&top, bench.report);
+    let (listeners, taken) = listeners::compile(&top, bench);
     let admin = admin::compile(&top, &taken, bench.files.env(), bench.report);
     let trusted_proxies = trusted_proxies::compile(&top, bench.report);
     let upstreams = upstreams::compile(&top, bench);

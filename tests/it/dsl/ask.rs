@@ -80,7 +80,12 @@ impl Ask {
 
     /// As it goes out over HTTP/2.
     pub fn h2(&self) -> http::Request<()> {
-        let uri = format!("http://{HOST}{}", self.path);
+        self.h2_as("http")
+    }
+
+    /// The same with this scheme.
+    pub(super) fn h2_as(&self, scheme: &str) -> http::Request<()> {
+        let uri = format!("{scheme}://{HOST}{}", self.path);
         let mut request = http::Request::builder().method(self.method.as_str()).uri(uri);
         for (name, value) in &self.fields {
             request = request.header(name.to_ascii_lowercase(), value);

@@ -3,17 +3,19 @@
 use super::answer::{Answer, Head};
 use super::ask::Ask;
 use super::h1::{Left, Part, Wire};
-use super::{Protocol, soon};
+use super::tls::{self, Site, trusting};
+use super::{HOST, Mode, Protocol, soon};
 use bytes::Bytes;
 use h2::client::SendRequest;
 use parking_lot::Mutex;
 use std::net::SocketAddr;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 /// Connections of one protocol to one address.
 pub struct Client {
     address: SocketAddr,
-    protocol: Protocol,
+    mode: Mode,
     idle: Mutex<Vec<Wire>>,
     h2: Mutex<Option<SendRequest<Bytes>>>,
 }
@@ -37,8 +39,8 @@ enum Source {
 
 impl Client {
     /// A client with no connection yet.
-    pub fn new(address: SocketAddr, protocol: Protocol) -> Self {
-        Self { address, protocol, idle: Mutex::default(), h2: Mutex::default() }
+    pub fn new(address: SocketAddr, mode: Mode) -> Self {
+        Self { address, mode, idle: Mutex::default(), h2: Mutex::default() }
     }
 
     /// A request and its whole answer.
@@ -49,7 +51,7 @@ impl Client {
 
     /// Sends a request and reads the head of its answer.
     pub async fn begin(&self, ask: &Ask) -> Incoming {
-        match self.protocol {
+        match self.mode.protocol {
             Protocol::H1 => self.begin_h1(ask).await,
             Protocol::H2 => self.begin_h2(ask).await,
         }
@@ -59,7 +61,7 @@ impl Client {
         let kept = self.idle.lock().pop();
         let mut wire = match kept {
             Some(wire) => wire,
-            None => Wire::open(self.address).await,
+            None => Wire::open_in(self.mode, self.address).await,
         };
         wire.write(ask.wire()).await;
         let Some(head) = wire.head().await else { panic!("no answer to {} {}", ask.method, ask.path) };
@@ -76,7 +78,8 @@ impl Client {
     async fn begin_h2(&self, ask: &Ask) -> Incoming {
         let mut send = self.h2().await;
         send = soon(send.ready(), "room for a stream").await.unwrap();
-        let (answer, mut body) = send.send_request(ask.h2(), ask.body.is_none()).unwrap();
+        let (answer, mut body) =
+            send.send_request(ask.h2_as(self.mode.scheme()), ask.body.is_none()).unwrap();
         if let Some(data) = &ask.body {
             body.send_data(data.clone().into(), true).unwrap();
         }
@@ -97,7 +100,15 @@ impl Client {
         if let Some(send) = kept {
             return send;
         }
-        let send = h2_connect(self.address).await.0;
+        let send = match self.mode.tls {
+            false => h2_connect(self.address).await.0,
+            true => {
+                let connector = trusting(&[Site::usual()], &["h2"]);
+                let io = tls::connect(&connector, self.address, HOST).await.unwrap();
+                assert_eq!(io.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+                h2_over(io).await.0
+            }
+        };
         *self.h2.lock() = Some(send.clone());
         send
     }
@@ -121,7 +132,13 @@ impl Client {
 pub async fn h2_connect(
     address: SocketAddr,
 ) -> (SendRequest<Bytes>, tokio::task::JoinHandle<Result<(), h2::Error>>) {
-    let io = soon(TcpStream::connect(address), "a connection").await.unwrap();
+    h2_over(soon(TcpStream::connect(address), "a connection").await.unwrap()).await
+}
+
+/// The same over a connection that is there already.
+pub async fn h2_over<T: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    io: T,
+) -> (SendRequest<Bytes>, tokio::task::JoinHandle<Result<(), h2::Error>>) {
     let (send, connection) = soon(h2::client::handshake(io), "an HTTP/2 handshake").await.unwrap();
     (send, tokio::spawn(connection))
 }

@@ -5,6 +5,7 @@ use super::ask::{self, Ask, HOST};
 use super::client::{Client, Incoming};
 use super::h1::Wire;
 use super::origin::Origin;
+use super::tls::{Site, settings};
 use super::{Mode, until};
 use foreland::config;
 use foreland::server::{Ended, Server};
@@ -44,6 +45,7 @@ impl Edge {
         setup.admin = Some(Admin { bind: "127.0.0.1:0".parse().unwrap(), token: None });
         setup.cache.memory = 64 << 20;
         setup.listeners[0].front = mode.front;
+        setup.listeners[0].tls = mode.tls.then(|| settings(&[Site::usual()]));
         setup.log = Log { format: Format::Json, file: Some(log.clone()) };
         change(&mut setup);
         Self::serve(mode, setup, None, log).await
@@ -59,7 +61,7 @@ impl Edge {
         .await
     }
 
-    /// Starts one as a configuration file describes it, but for whether the front is on.
+    /// Starts one as a configuration file describes it, but for whether the front is on, and TLS is spoken.
     pub async fn from_file(mode: Mode, path: &Path) -> Self {
         Self::from_file_with(mode, path, |_| {}).await
     }
@@ -71,6 +73,9 @@ impl Edge {
             Err(refused) => panic!("{}", refused.text(false)),
         };
         setup.listeners.iter_mut().for_each(|listener| listener.front = mode.front);
+        if mode.tls && setup.listeners[0].tls.is_none() {
+            setup.listeners[0].tls = Some(settings(&[Site::usual()]));
+        }
         change(&mut setup);
         let log = setup.log.file.clone().expect("a configuration that logs to a file");
         Self::serve(mode, setup, Some(loaded), log).await
@@ -82,7 +87,7 @@ impl Edge {
         Self {
             address,
             mode,
-            client: Client::new(address, mode.protocol),
+            client: Client::new(address, mode),
             admin: server.admin.unwrap(),
             metrics: server.edge.state.metrics.clone(),
             server: Some(server),
@@ -121,12 +126,12 @@ impl Edge {
 
     /// A client with connections of its own.
     pub fn another_client(&self) -> Client {
-        Client::new(self.address, self.mode.protocol)
+        Client::new(self.address, self.mode)
     }
 
     /// A connection for raw bytes.
     pub async fn wire(&self) -> Wire {
-        Wire::open(self.address).await
+        Wire::open_in(self.mode, self.address).await
     }
 
     /// Lets as much time pass as the head of a request may take: a clock that concerns nobody else.
@@ -138,7 +143,7 @@ impl Edge {
 
     /// Purges a path, as an operator does; gives what was purged.
     pub async fn purge(&self, path: &str) -> u64 {
-        let body = format!("{{\"url\":\"http://{HOST}{path}\"}}");
+        let body = format!("{{\"url\":\"{}://{HOST}{path}\"}}", self.mode.scheme());
         let mut wire = Wire::open(self.admin).await;
         let answer = wire.send(&ask::post("/v1/purge", body)).await;
         answer.assert_status(200);

@@ -1,19 +1,25 @@
 //! A client's HTTP/1 connection, byte for byte: what is written when, and what comes back.
 
 use super::answer::{Answer, Head};
-use super::soon;
+use super::tls::{self, Site, trusting};
+use super::{HOST, Mode, soon};
 use bytes::{Buf, BytesMut};
 use std::net::SocketAddr;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// A connection and what was read ahead on it.
 pub struct Wire {
-    /// The socket.
-    pub io: TcpStream,
+    /// The socket, or TLS over one.
+    pub io: Box<dyn Io>,
     ahead: BytesMut,
     ended: bool,
 }
+
+/// What a wire is made of.
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 /// How much of a body is left.
 #[derive(Clone, Copy, Debug)]
@@ -40,12 +46,27 @@ impl Wire {
     pub async fn open(address: SocketAddr) -> Self {
         let io = soon(TcpStream::connect(address), "a connection").await.unwrap();
         io.set_nodelay(true).unwrap();
-        Self { io, ahead: BytesMut::new(), ended: false }
+        Self::over(io)
+    }
+
+    /// A new connection as a mode has it.
+    pub async fn open_in(mode: Mode, address: SocketAddr) -> Self {
+        if !mode.tls {
+            return Self::open(address).await;
+        }
+        let connector = trusting(&[Site::usual()], &["http/1.1"]);
+        Self::over(tls::connect(&connector, address, HOST).await.unwrap())
+    }
+
+    /// A connection that is there already.
+    pub fn over(io: impl Io + 'static) -> Self {
+        Self { io: Box::new(io), ahead: BytesMut::new(), ended: false }
     }
 
     /// Writes all of it.
     pub async fn write(&mut self, bytes: impl AsRef<[u8]>) {
         soon(self.io.write_all(bytes.as_ref()), "a write").await.unwrap();
+        soon(self.io.flush(), "a write").await.unwrap();
     }
 
     /// Says that nothing more will be written.

@@ -1,7 +1,8 @@
 //! The words in which pipeline tests are written: an origin that is scripted, an edge before it, and clients.
 //!
 //! `Origin::start(|seen| ok("hello"))` answers; `Edge::start(mode, &origin)` runs what production runs; `edge.get("/a")`
-//! asks over the mode's protocol. [`in_every_mode`] makes four tests of one: HTTP/1 and HTTP/2, front on and off.
+//! asks over the mode's protocol. [`in_every_mode`] makes four tests of one: HTTP/1 and HTTP/2, front on and off; or six,
+//! with both over TLS.
 //! Nothing sleeps: a `Gate` stops an origin where the test wants it, and waiting for a number is polling it, with a
 //! bound.
 
@@ -15,6 +16,7 @@ mod files;
 mod h1;
 mod origin;
 mod reply;
+mod tls;
 
 pub use answer::Answer;
 pub use ask::{Ask, HOST, get, head, post};
@@ -26,6 +28,7 @@ pub use files::Files;
 pub use h1::Wire;
 pub use origin::{Origin, Seen};
 pub use reply::{Gate, Reply, fresh, hangup, ok, reply, upgrade};
+pub use tls::{Site, connect, settings, trusting, trusting_with};
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -47,13 +50,23 @@ pub struct Mode {
     pub protocol: Protocol,
     /// Whether the front is on.
     pub front: bool,
+    /// Whether it speaks TLS.
+    pub tls: bool,
 }
 
 impl Mode {
-    pub const H1: Self = Self { protocol: Protocol::H1, front: true };
-    pub const H1_PROXY: Self = Self { protocol: Protocol::H1, front: false };
-    pub const H2: Self = Self { protocol: Protocol::H2, front: true };
-    pub const H2_PROXY: Self = Self { protocol: Protocol::H2, front: false };
+    pub const H1: Self = Self { protocol: Protocol::H1, front: true, tls: false };
+    pub const H1_PROXY: Self = Self { protocol: Protocol::H1, front: false, tls: false };
+    pub const H2: Self = Self { protocol: Protocol::H2, front: true, tls: false };
+    pub const H2_PROXY: Self = Self { protocol: Protocol::H2, front: false, tls: false };
+
+    pub const H1_TLS: Self = Self { protocol: Protocol::H1, front: true, tls: true };
+    pub const H2_TLS: Self = Self { protocol: Protocol::H2, front: true, tls: true };
+
+    /// `http` or `https`.
+    pub fn scheme(self) -> &'static str {
+        if self.tls { "https" } else { "http" }
+    }
 
     /// Whether the client speaks HTTP/2.
     pub fn is_h2(self) -> bool {
@@ -61,15 +74,31 @@ impl Mode {
     }
 }
 
-/// Makes four tests of each function: both protocols, with the front on and off.
+/// Makes four tests of each function: both protocols, with the front on and off. Behind `and_over_tls;` two more.
 macro_rules! in_every_mode {
+    (and_over_tls; $($(#[doc = $doc:literal])* async fn $name:ident($mode:ident) $body:block)+) => {
+        in_every_mode! { $($(#[doc = $doc])* async fn $name($mode) $body)+ }
+        mod over_tls {$(
+            mod $name {
+                #[tokio::test]
+                async fn h1() {
+                    super::super::$name::run(crate::dsl::Mode::H1_TLS).await;
+                }
+
+                #[tokio::test]
+                async fn h2() {
+                    super::super::$name::run(crate::dsl::Mode::H2_TLS).await;
+                }
+            }
+        )+}
+    };
     ($($(#[doc = $doc:literal])* async fn $name:ident($mode:ident) $body:block)+) => {$(
         $(#[doc = $doc])*
         mod $name {
             #[allow(unused_imports)]
             use super::*;
 
-            async fn run($mode: Mode) $body
+            pub async fn run($mode: Mode) $body
 
             #[tokio::test]
             async fn h1() {
@@ -94,15 +123,25 @@ macro_rules! in_every_mode {
     )+};
 }
 
-/// Makes two tests of each function, with the front on and off, for what only HTTP/1 has.
+/// Makes two tests of each function, with the front on and off, for what only HTTP/1 has. Behind `and_over_tls;` one
+/// more.
 macro_rules! in_both_h1_modes {
+    (and_over_tls; $($(#[doc = $doc:literal])* async fn $name:ident($mode:ident) $body:block)+) => {
+        in_both_h1_modes! { $($(#[doc = $doc])* async fn $name($mode) $body)+ }
+        mod over_tls {$(
+            #[tokio::test]
+            async fn $name() {
+                super::$name::run(crate::dsl::Mode::H1_TLS).await;
+            }
+        )+}
+    };
     ($($(#[doc = $doc:literal])* async fn $name:ident($mode:ident) $body:block)+) => {$(
         $(#[doc = $doc])*
         mod $name {
             #[allow(unused_imports)]
             use super::*;
 
-            async fn run($mode: Mode) $body
+            pub async fn run($mode: Mode) $body
 
             #[tokio::test]
             async fn h1() {

@@ -1,0 +1,131 @@
+//! `tls` of a listener: its certificates, which are read with the configuration, so that `check` knows what is wrong.
+
+use super::bench::Bench;
+use crate::config::quantity::lists_nothing;
+use crate::config::{Diagnostic, Field, Fields, Kind, Need, Node, Section, Severity, Span};
+use crate::http::date;
+use crate::tls::{Certificate, CertificateError, MOST, Pair, Part, Settings, Validity, Version};
+use std::sync::Arc;
+
+const PEM: Kind = Kind::Text("the path of a PEM file");
+
+/// How a listener speaks TLS.
+pub static TLS: Section = Section {
+    name: "tls",
+    doc: "How a listener speaks TLS. Sessions are resumed by tickets, whose keys change every six hours and outlive \
+          reloads.",
+    fields: &[
+        Field {
+            name: "certificates",
+            kind: Kind::List(&Kind::Section(&CERTIFICATE)),
+            need: Need::Required,
+            doc: "The certificates. A client gets the one for the name that it asks for: for the name itself, else a \
+                  wildcard such as `*.example.com`, which stands for one label, else the first of this list. Several \
+                  may be for one name, such as one with an ECDSA key and one with an RSA key for old clients.",
+            example: "[{ cert: tls/site.pem, key: tls/site.key }]",
+        },
+        Field {
+            name: "min_version",
+            kind: Kind::Word(&["1.2", "1.3"]),
+            need: Need::Default("\"1.2\""),
+            doc: "The oldest version of TLS that is spoken. 1.2 by default: older ones are broken (RFC 8996), and \
+                  clients without 1.3 are still many.",
+            example: "\"1.3\"",
+        },
+    ],
+};
+
+/// A certificate.
+pub static CERTIFICATE: Section = Section {
+    name: "certificate",
+    doc: "A certificate and its key. Both files are looked at every two seconds, and what is new in them is served \
+          without a reload; while they do not belong together, what was served before still is.",
+    fields: &[
+        Field {
+            name: "cert",
+            kind: PEM,
+            need: Need::Required,
+            doc: "A PEM file with the certificate and, behind it, those that lead to a root that clients know. Relative \
+                  to the file that names it. The names that it is for are in it.",
+            example: "tls/site.pem",
+        },
+        Field {
+            name: "key",
+            kind: PEM,
+            need: Need::Required,
+            doc: "A PEM file with the private key, not encrypted: PKCS#8, PKCS#1 or SEC1. It may be the same file.",
+            example: "tls/site.key",
+        },
+    ],
+};
+
+/// The settings; None: something is wrong, and reported.
+pub fn compile(fields: &Fields<'_>, bench: &mut Bench<'_>) -> Option<Settings> {
+    if lists_nothing("certificates", fields) {
+        fields.error("certificates", "`certificates` lists none, so nobody could connect", bench.report);
+    }
+    let min_version = fields.word("min_version", bench.report);
+    let listed = fields.sections("certificates", &CERTIFICATE, bench.report);
+    let (mut certificates, mut places): (Vec<Pair>, Vec<Span>) = (Vec::new(), Vec::new());
+    for fields in listed {
+        let place = fields.value_span("cert");
+        let Some(pair) = pair(&fields, bench) else { continue };
+        if let Some(at) = certificates.iter().position(|it| pair.certificate.is_covered_by(&it.certificate)) {
+            let message = "this certificate is never served: another one is for the same names";
+            let never = Diagnostic::new(Severity::Warning, Some(place), message.to_owned());
+            bench.report.push(never.label("remove it").other(places[at], "this one"));
+        }
+        certificates.push(pair);
+        places.push(place);
+    }
+    let min_version = if min_version? == "1.3" { Version::Tls13 } else { Version::Tls12 };
+    Some(Settings { certificates, min_version })
+}
+
+fn pair(fields: &Fields<'_>, bench: &mut Bench<'_>) -> Option<Pair> {
+    let (cert, key) = (path("cert", fields, bench), path("key", fields, bench));
+    let ((cert, chain), (key, private)) = (cert?, key?);
+    let (cert_text, key_text) = (cert.as_text()?, key.as_text()?);
+    let cert_path = bench.files.resolve(cert.span.file, cert_text);
+    let key_path = bench.files.resolve(key.span.file, key_text);
+    match Certificate::read(&chain, &private) {
+        Ok(certificate) => {
+            warn_of_validity(&certificate, cert, bench);
+            Some(Pair { cert: cert_path, key: key_path, certificate: Arc::new(certificate) })
+        }
+        Err(error) => {
+            // Whoever mends either of them mends the configuration.
+            bench.files.watch(&cert_path);
+            bench.files.watch(&key_path);
+            let (node, text) = if error.part() == Part::Key { (key, key_text) } else { (cert, cert_text) };
+            let wrong = Diagnostic::new(Severity::Error, Some(node.span), format!("`{text}`: {error}"));
+            bench.report.push(match error {
+                CertificateError::Mismatch => wrong.other(cert.span, "the certificate"),
+                _ => wrong,
+            });
+            None
+        }
+    }
+}
+
+/// A file that a key names, and what is in it.
+fn path<'n>(name: &str, fields: &Fields<'n>, bench: &mut Bench<'_>) -> Option<(&'n Node, Vec<u8>)> {
+    let node = fields.maybe(name)?;
+    let written = node.text(name, "the path of a PEM file", bench.report)?;
+    bench.contents(written, node.span, MOST, "1 MiB").map(|contents| (node, contents))
+}
+
+/// It is served all the same: clients say more about it than no answer at all would.
+fn warn_of_validity(certificate: &Certificate, cert: &Node, bench: &mut Bench<'_>) {
+    let (what, moment) = match certificate.validity() {
+        Validity::Now => return,
+        Validity::Expired => ("has ended", certificate.not_after()),
+        Validity::Future => ("has not begun", certificate.not_before()),
+    };
+    let moment = date::format(u64::try_from(moment).unwrap_or(0));
+    let message = format!(
+        "this certificate {what}: {} ({certificate}); clients will refuse it",
+        String::from_utf8_lossy(&moment)
+    );
+    bench.report.warning(cert.span, message);
+}
