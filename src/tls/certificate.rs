@@ -43,10 +43,10 @@ pub enum CertificateError {
     #[error("the key in it does not belong to the certificate")]
     Mismatch,
     /// The file of the certificate has none.
-    #[error("there is no certificate in it, which begins with `-----BEGIN CERTIFICATE-----`{0}")]
+    #[error("there is no certificate (`-----BEGIN CERTIFICATE-----`) in it{0}")]
     NoCertificate(&'static str),
     /// The file of the key has none.
-    #[error("there is no private key in it, which begins with `-----BEGIN PRIVATE KEY-----`{0}")]
+    #[error("there is no private key (`-----BEGIN PRIVATE KEY-----`) in it{0}")]
     NoKey(&'static str),
     /// Certificate and key do belong together, but for the order of the certificates.
     #[error("the key belongs to certificate {0} in it: the server's own certificate must come first")]
@@ -438,29 +438,19 @@ mod tests {
         let bad_key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
         let (cert, key) = (Part::Certificate, Part::Key);
         let rows = [
-            (
-                "",
-                &*one.key,
-                cert,
-                "there is no certificate in it, which begins with `-----BEGIN CERTIFICATE-----`",
-            ),
+            ("", &*one.key, cert, "there is no certificate (`-----BEGIN CERTIFICATE-----`) in it"),
             (
                 &*one.key,
                 &*one.chain,
                 cert,
-                "there is no certificate in it, which begins with `-----BEGIN CERTIFICATE-----`, but a private key",
+                "there is no certificate (`-----BEGIN CERTIFICATE-----`) in it, but a private key",
             ),
-            (
-                &*one.chain,
-                "",
-                key,
-                "there is no private key in it, which begins with `-----BEGIN PRIVATE KEY-----`",
-            ),
+            (&*one.chain, "", key, "there is no private key (`-----BEGIN PRIVATE KEY-----`) in it"),
             (
                 &*one.chain,
                 &*one.chain,
                 key,
-                "there is no private key in it, which begins with `-----BEGIN PRIVATE KEY-----`, but a certificate",
+                "there is no private key (`-----BEGIN PRIVATE KEY-----`) in it, but a certificate",
             ),
             (&*one.chain, &*other.key, key, "the key in it does not belong to the certificate"),
             (

@@ -3,6 +3,8 @@
 use crate::dsl::*;
 
 in_every_mode! {
+    and_over_tls;
+
     async fn the_origin_is_told_who_asks(mode) {
         let origin = Origin::start(|_| fresh("hello")).await;
         let edge = Edge::start(mode, &origin).await;
@@ -13,10 +15,10 @@ in_every_mode! {
             let field = |name| seen.field(name).unwrap_or_default();
             assert_eq!(field("host"), HOST, "{seen:?}");
             assert_eq!(field("x-forwarded-for"), "127.0.0.1");
-            assert_eq!(field("x-forwarded-proto"), "http");
+            assert_eq!(field("x-forwarded-proto"), mode.scheme());
             assert_eq!(field("x-forwarded-host"), HOST);
             assert_eq!(field("x-real-ip"), "127.0.0.1");
-            assert_eq!(field("forwarded"), "for=127.0.0.1;host=edge.test;proto=http");
+            assert_eq!(field("forwarded"), format!("for=127.0.0.1;host=edge.test;proto={}", mode.scheme()));
             assert_eq!(field("via"), if mode.is_h2() { "2.0 foreland" } else { "1.1 foreland" });
             assert_eq!(Some(field("x-request-id")), answer.field("x-request-id"));
         }

@@ -4,6 +4,8 @@ use crate::dsl::*;
 use serde_json::json;
 
 in_every_mode! {
+    and_over_tls;
+
     async fn every_request_has_its_line(mode) {
         let origin = Origin::start(|_| fresh("hello")).await;
         let edge = Edge::start(mode, &origin).await;
@@ -16,7 +18,7 @@ in_every_mode! {
             for (name, value) in [
                 ("client", json!("127.0.0.1")),
                 ("method", json!("GET")),
-                ("scheme", json!("http")),
+                ("scheme", json!(mode.scheme())),
                 ("host", json!(HOST)),
                 ("uri", json!("/a?b=c")),
                 ("protocol", json!(protocol)),

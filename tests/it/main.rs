@@ -28,4 +28,5 @@ mod shipped;
 mod size;
 mod stale;
 mod storing;
+mod tls;
 mod unasked;

@@ -70,6 +70,8 @@ fn assert_seen(origin: &Origin, from: usize, round: usize) {
 }
 
 in_both_h1_modes! {
+    and_over_tls;
+
     async fn a_script_may_be_cut_anywhere(mode) {
         let origin = echo().await;
         let edge = Edge::start(mode, &origin).await;

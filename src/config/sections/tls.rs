@@ -129,3 +129,98 @@ fn warn_of_validity(certificate: &Certificate, cert: &Node, bench: &mut Bench<'_
     );
     bench.report.warning(cert.span, message);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::fixture::Machine;
+    use crate::config::{Loaded, load_with};
+    use crate::setup::Setup;
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+    use std::path::Path;
+
+    /// A machine with `a.pem`, `a.key` and the like.
+    fn machine(listener: &str, sites: &[(&str, &[&str], i32)]) -> Machine {
+        let text = format!(
+            "listeners: [{{ bind: \":8443\", tls: {listener} }}]\nupstreams: {{ app: {{ servers: app }} }}\nroutes: [{{ upstream: app }}]\n"
+        );
+        sites.iter().fold(
+            Machine::default().file("conf/foreland.yaml", text),
+            |machine, (file, names, end)| {
+                let key = KeyPair::generate().unwrap();
+                let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
+                let mut params = CertificateParams::new(names).unwrap();
+                (params.not_before, params.not_after) =
+                    (date_time_ymd(end - 20, 1, 1), date_time_ymd(*end, 1, 1));
+                let chain = params.self_signed(&key).unwrap().pem();
+                machine
+                    .file(&format!("conf/{file}.pem"), chain)
+                    .file(&format!("conf/{file}.key"), key.serialize_pem())
+            },
+        )
+    }
+
+    fn load(machine: Machine) -> Result<(Setup, Loaded), String> {
+        let loaded = load_with(Path::new("conf/foreland.yaml"), Arc::new(machine));
+        loaded.map_err(|refused| refused.text(false))
+    }
+
+    #[test]
+    fn certificates_are_read_with_the_configuration_relative_to_it() {
+        let listener =
+            "{ certificates: [{ cert: a.pem, key: a.key }, { cert: b.pem, key: b.key }], min_version: 1.3 }";
+        let sites: [(&str, &[&str], i32); 2] = [("a", &["a.example"], 2040), ("b", &["*.b.example"], 2040)];
+        let (setup, loaded) = load(machine(listener, &sites)).unwrap();
+        let tls = setup.listeners[0].tls.as_ref().unwrap();
+        let read: Vec<String> = tls
+            .certificates
+            .iter()
+            .map(|pair| format!("{} {} {}", pair.cert.display(), pair.key.display(), pair.certificate))
+            .collect();
+        assert_eq!(read, ["conf/a.pem conf/a.key a.example", "conf/b.pem conf/b.key *.b.example"]);
+        assert_eq!(tls.min_version, Version::Tls13);
+        assert_eq!(loaded.warnings, Vec::<String>::new());
+        // They are followed by whoever serves them, so a new one is no new configuration.
+        assert_eq!(loaded.files, [Path::new("conf/foreland.yaml")]);
+        assert!(!loaded.dump().contains("PRIVATE"), "{}", loaded.dump());
+        let shown = "certificates:\n        - cert: a.pem\n          key: a.key\n";
+        assert!(loaded.dump().contains(shown), "{}", loaded.dump());
+        let least = load(machine("{ certificates: [{ cert: a.pem, key: a.key }] }", &sites)).unwrap().0;
+        assert_eq!(least.listeners[0].tls.as_ref().unwrap().min_version, Version::Tls12);
+    }
+
+    #[test]
+    fn a_pair_that_does_not_match_is_shown_with_both_and_watched() {
+        let listener = "{ certificates: [{ cert: a.pem, key: b.key }] }";
+        let machine = machine(listener, &[("a", &["a.example"], 2040), ("b", &["b.example"], 2040)]);
+        let refused = load_with(Path::new("conf/foreland.yaml"), Arc::new(machine)).err().unwrap();
+        let lines = refused.lines();
+        let expected =
+            "conf/foreland.yaml:1:72: error: `b.key`: the key in it does not belong to the certificate";
+        assert_eq!(lines, [expected]);
+        assert!(refused.text(false).contains("the certificate\n"), "{}", refused.text(false));
+        assert!(refused.files().iter().any(|file| file == Path::new("conf/b.key")));
+    }
+
+    #[test]
+    fn what_clients_will_not_like_is_a_warning() {
+        let listener = "{ certificates: [{ cert: a.pem, key: a.key }, { cert: b.pem, key: b.key }, { cert: c.pem, key: c.key }] }";
+        let sites: [(&str, &[&str], i32); 3] = [
+            ("a", &["a.example", "b.example"], 2020),
+            ("b", &["b.example"], 2080),
+            ("c", &["c.example"], 2040),
+        ];
+        let (_, loaded) = load(machine(listener, &sites)).unwrap();
+        let expected = [
+            "conf/foreland.yaml:1:57: this certificate has ended: Wed, 01 Jan 2020 00:00:00 GMT (a.example, b.example); clients will refuse it",
+            "conf/foreland.yaml:1:85: this certificate has not begun: Thu, 01 Jan 2060 00:00:00 GMT (b.example); clients will refuse it",
+            "conf/foreland.yaml:1:85: this certificate is never served: another one is for the same names (remove it)",
+        ];
+        let mut told: Vec<String> = loaded.warnings.clone();
+        told.sort();
+        for (told, expected) in told.iter().zip(expected) {
+            assert!(told.contains(expected.split_once(": ").unwrap().1), "{told} is not {expected}");
+        }
+        assert_eq!(told.len(), 3, "{told:?}");
+    }
+}
