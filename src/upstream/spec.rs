@@ -1,7 +1,8 @@
 //! A server of a cluster as the configuration lists it: where it is, and which share of the requests it gets.
 
-use super::address::ServerAddress;
+use super::address::{AddressError, ServerAddress};
 use std::num::NonZeroU32;
+use std::str::FromStr;
 
 /// One listed server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,5 +29,14 @@ impl ServerSpec {
 impl From<ServerAddress> for ServerSpec {
     fn from(address: ServerAddress) -> Self {
         Self { address, weight: 1, backup: false, max_connections: None }
+    }
+}
+
+/// The address of a server, as it may be written alone.
+impl FromStr for ServerSpec {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        text.parse().map(|address: ServerAddress| address.into())
     }
 }

@@ -122,7 +122,7 @@ async fn http_and_https_are_two_resources_and_the_origin_knows_which() {
     let origin = Origin::start(|seen| fresh(seen.field("x-forwarded-proto").unwrap())).await;
     let two = |setup: &mut Setup| {
         let bind = setup.listeners[0].bind;
-        setup.listeners.push(Listener { bind, front: true, tls: Some(settings(&[Site::usual()])) });
+        setup.listeners.push(Listener { tls: Some(settings(&[Site::usual()])), ..Listener::at(bind) });
     };
     let edge = Edge::with(Mode::H1, &[origin.address], two).await;
     let addresses = edge.server().addresses.clone();

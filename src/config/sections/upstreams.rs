@@ -11,7 +11,7 @@ use crate::config::quantity::{lists_nothing, positive};
 use crate::config::{Diagnostic, Field, Fields, Key, Kind, Need, Node, Report, Section, Severity, Span};
 use crate::setup::Upstream;
 use crate::upstream::balance::{Balance, HashBy, MAX_WEIGHT};
-use crate::upstream::{Protocol, ServerAddress, ServerSpec, Settings};
+use crate::upstream::{Protocol, ServerSpec, Settings};
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 
@@ -241,7 +241,7 @@ fn servers(upstream: &str, fields: &Fields<'_>, report: &mut Report) -> Option<V
 fn server(node: &Node, report: &mut Report) -> Option<ServerSpec> {
     if node.as_map().is_none() {
         let what = "the address of a server such as app:8080";
-        return node.parse::<ServerAddress>("servers", what, report).map(ServerSpec::from);
+        return node.parse("servers", what, report);
     }
     let fields = Fields::open(node, &SERVER, report)?;
     let address = fields.parse("address", report);
