@@ -42,9 +42,11 @@ pub struct Listener {
     pub proxy_protocol: bool,
     /// The port to which requests over http are sent for https, instead of being answered.
     pub redirect_https: Option<u16>,
-    /// What every answer says in Strict-Transport-Security (RFC 6797); only where connections are TLS.
+    /// What every answer says in Strict-Transport-Security (RFC 6797); only where clients speak TLS.
     pub hsts: Option<HeaderValue>,
-    /// What ends the TLS of its clients; `None` where they speak without.
+    /// Whether clients speak TLS.
+    pub secure: bool,
+    /// What ends their TLS; `None` where they speak without, and in a plan that nobody serves.
     pub tls: Option<Arc<Terminator>>,
     /// Whether it lets nobody in any more.
     pub closed: bool,
@@ -53,13 +55,16 @@ pub struct Listener {
 impl Listener {
     /// One as a setup describes it. `tls` was made of what it says of TLS.
     pub fn open(name: Arc<str>, setup: &setup::Listener, tls: Option<Arc<Terminator>>) -> Self {
-        let setup::Listener { bind: _, front, proxy_protocol, redirect_https, hsts, tls: _ } = setup;
+        let setup::Listener { bind: _, front, proxy_protocol, redirect_https, hsts, tls: settings } = setup;
+        let secure = settings.is_some();
         Self {
             name,
             front: *front,
             proxy_protocol: *proxy_protocol,
             redirect_https: *redirect_https,
-            hsts: hsts.clone(),
+            // RFC 6797 §7.2: never in the clear.
+            hsts: hsts.clone().filter(|_| secure),
+            secure,
             tls,
             closed: false,
         }

@@ -33,7 +33,7 @@ pub fn explain(plan: &Plan, cache: &Cache, question: &Question, now: u64) -> Exp
 /// Where every listener that the request may come in by sends it, if each sends it to https; otherwise the names of
 /// those that do.
 fn redirects(plan: &Plan, view: &RequestView<'_>) -> (Option<u16>, Vec<String>) {
-    let plain = |listener: &&Listener| !listener.closed && view.scheme == Scheme::Http;
+    let plain = |listener: &&Listener| !listener.closed && !listener.secure && view.scheme == Scheme::Http;
     let (some, others): (Vec<&Listener>, Vec<_>) =
         plan.listeners.iter().filter(plain).partition(|listener| listener.redirect_https.is_some());
     match some.first() {

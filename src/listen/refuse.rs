@@ -5,9 +5,9 @@ use crate::edge::headers::HSTS;
 use crate::edge::{Arrival, finish, page};
 use crate::http::date;
 use crate::http::head::Refusal;
-use crate::plan::Plan;
 use crate::telemetry::Entry;
 use crate::verdict::{Kind, Outcome, Reason, Transport};
+use http::HeaderValue;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 
@@ -29,7 +29,9 @@ pub async fn refuse(door: &Door, io: &mut Socket, refused: Refused<'_>) {
     let Refused { arrival, refusal, .. } = refused;
     let page = page::page(refusal.status, refusal.detail, arrival.id.as_str(), None);
     let plan = door.edge.plan.load_full();
-    let head = head(refusal.status, page.content_type, page.body.len(), &plan, arrival);
+    // RFC 6797 §7.2: not to who spoke in the clear where TLS was wanted.
+    let hsts = plan.hsts(door.listener).filter(|_| matches!(io, Socket::Tls(_)));
+    let head = head(refusal.status, page.content_type, page.body.len(), hsts, arrival);
     let whole = [head.as_bytes(), page.body.as_bytes()].concat();
     let sent = tokio::time::timeout(PATIENCE, io.write_all(&whole)).await;
     let bytes_out = if matches!(sent, Ok(Ok(()))) { page.body.len() as u64 } else { 0 };
@@ -58,11 +60,17 @@ pub async fn linger(io: &mut Socket, patience: Duration) {
     let _ = tokio::time::timeout(patience, reading).await;
 }
 
-fn head(status: u16, content_type: &str, length: usize, plan: &Plan, arrival: &Arrival) -> String {
+fn head(
+    status: u16,
+    content_type: &str,
+    length: usize,
+    hsts: Option<&HeaderValue>,
+    arrival: &Arrival,
+) -> String {
     let reason = http::StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason()).unwrap_or("");
     let date = date::format(arrival.unix_millis / 1000);
     let retry = if status == 503 { format!("Retry-After: {}\r\n", page::RETRY_AFTER) } else { String::new() };
-    let hsts = plan.hsts(arrival.listener).and_then(|hsts| hsts.to_str().ok());
+    let hsts = hsts.and_then(|hsts| hsts.to_str().ok());
     let hsts = hsts.map_or(String::new(), |hsts| format!("{HSTS}: {hsts}\r\n"));
     format!(
         "HTTP/1.1 {status} {reason}\r\nDate: {}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\

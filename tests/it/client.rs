@@ -2,6 +2,8 @@
 
 use crate::dsl::*;
 use foreland::setup::Setup;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 /// The client of the tests is a trusted proxy, and so are its neighbours.
 fn trusting(setup: &mut Setup) {
@@ -95,11 +97,10 @@ fn secure() -> Vec<u8> {
 async fn ask_behind(edge: &Edge, header: &[u8], ask: Ask) -> (String, String) {
     let path = ask.target().to_owned();
     if edge.mode.is_h2() {
-        let mut io = edge.wire().await.io;
-        soon(tokio::io::AsyncWriteExt::write_all(&mut io, header), "a write").await.unwrap();
-        let (mut send, connection) = soon(h2::client::handshake(io), "an HTTP/2 handshake").await.unwrap();
-        let connection = tokio::spawn(connection);
-        let (answer, _) = send.send_request(ask.h2(), true).unwrap();
+        let mut io = soon(TcpStream::connect(edge.address), "a connection").await.unwrap();
+        soon(io.write_all(header), "a write").await.unwrap();
+        let (mut send, connection) = h2_over(io).await;
+        let (answer, _) = send.send_request(ask.h2("http"), true).unwrap();
         assert_eq!(soon(answer, "an answer").await.unwrap().status(), 200);
         drop(send);
         let _ = soon(connection, "the connection to end").await;
@@ -337,12 +338,27 @@ async fn every_kind() -> Origin {
     .await
 }
 
-in_every_mode! {
-    async fn every_answer_of_a_listener_with_hsts_says_so_once(mode) {
+/// Every way over TLS.
+const SECURE: [Mode; 4] = [
+    Mode::H1_TLS,
+    Mode { front: false, ..Mode::H1_TLS },
+    Mode::H2_TLS,
+    Mode { front: false, ..Mode::H2_TLS },
+];
+
+#[tokio::test]
+async fn every_answer_of_a_listener_with_hsts_says_so_once() {
+    for mode in SECURE {
         let origin = every_kind().await;
         let edge = Edge::with(mode, &[origin.address], secured).await;
         for path in ["/stored", "/its-own", "/passed", "/confirmed"] {
-            for ask in [get(path), get(path), head(path), get(path).field("Range", "bytes=1-2"), get(path).field("If-None-Match", "*")] {
+            for ask in [
+                get(path),
+                get(path),
+                head(path),
+                get(path).field("Range", "bytes=1-2"),
+                get(path).field("If-None-Match", "*"),
+            ] {
                 let answer = edge.send(ask).await;
                 assert!(matches!(answer.head.status, 200 | 206 | 304), "{answer:?}");
                 answer.assert_field("strict-transport-security", STS);
@@ -350,19 +366,35 @@ in_every_mode! {
         }
         edge.get("/its-own").await.assert_cache_status("hit").assert_front().assert_field("x-behind", "1");
         edge.get("/broken").await.assert_status(502).assert_field("strict-transport-security", STS);
-        edge.send(post("/passed", "x")).await.assert_status(200).assert_field("strict-transport-security", STS);
+        edge.send(post("/passed", "x"))
+            .await
+            .assert_status(200)
+            .assert_field("strict-transport-security", STS);
         edge.get("/..%2f").await.assert_status(400).assert_field("strict-transport-security", STS);
         let long = get(&format!("/{}", "a".repeat(8192)));
         edge.send(long).await.assert_status(414).assert_field("strict-transport-security", STS);
-        // What it says is not stored: another listener may say something else.
+    }
+}
+
+#[tokio::test]
+async fn hsts_is_not_stored_and_what_an_origin_says_of_it_passes_where_the_listener_says_nothing() {
+    for mode in SECURE {
+        let origin = every_kind().await;
+        let files = Files::with_routes(origin.address, "- { upstream: app }");
+        let edge = Edge::from_file_with(mode, &files.main(), secured).await;
+        edge.get("/its-own").await.assert_field("strict-transport-security", STS);
+        edge.get("/stored").await.assert_field("strict-transport-security", STS);
         let plain = Edge::start(mode, &origin).await;
         for _ in 0..2 {
             plain.get("/stored").await.assert_no_field("strict-transport-security");
             plain.get("/its-own").await.assert_field("strict-transport-security", "max-age=1");
         }
     }
+}
 
-    async fn a_route_has_the_last_word_on_hsts(mode) {
+#[tokio::test]
+async fn a_route_has_the_last_word_on_hsts() {
+    for mode in SECURE {
         let origin = Origin::start(|_| fresh("hello").field("Strict-Transport-Security", "max-age=1")).await;
         let routes = "
 - { match: { path: /a }, upstream: app, response_headers: { remove: Strict-Transport-Security } }
@@ -373,10 +405,116 @@ in_every_mode! {
         let files = Files::with_routes(origin.address, routes);
         let edge = Edge::from_file_with(mode, &files.main(), secured).await;
         for _ in 0..2 {
-            for (path, expected) in [("/a", None), ("/b", Some("max-age=5")), ("/c", Some("max-age=5")), ("/d", Some(STS)), ("/e", Some(STS)), ("/f", Some(STS))] {
+            for (path, expected) in [
+                ("/a", None),
+                ("/b", Some("max-age=5")),
+                ("/c", Some("max-age=5")),
+                ("/d", Some(STS)),
+                ("/e", Some(STS)),
+                ("/f", Some(STS)),
+            ] {
                 let answer = edge.get(path).await;
-                assert_eq!(answer.field("strict-transport-security").as_deref(), expected, "{path} {answer:?}");
+                assert_eq!(
+                    answer.field("strict-transport-security").as_deref(),
+                    expected,
+                    "{path} {answer:?}"
+                );
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn hsts_and_the_way_to_https_are_written_in_a_configuration() {
+    for mode in SECURE {
+        let origin = Origin::start(|_| fresh("hello")).await;
+        let files = Files::with_routes(origin.address, "- { upstream: app }");
+        files.write("site.pem", &Site::usual().cert);
+        files.write("site.key", &Site::usual().key);
+        let text = std::fs::read_to_string(files.main()).unwrap();
+        let tls = "{ certificates: [{ cert: site.pem, key: site.key }], hsts: { max_age: 1y, include_subdomains: true } }";
+        let listener = format!(
+            "listeners: [{{ bind: \"127.0.0.1:0\", redirect_https: true, tls: {tls} }}]\ntrusted_proxies: 127.0.0.1\n"
+        );
+        files.write("foreland.yaml", &(listener + text.split_once('\n').unwrap().1));
+        let edge = Edge::from_file(mode, &files.main()).await;
+        edge.get("/a").await.assert_body("hello").assert_field("strict-transport-security", STS);
+        // A proxy that speaks TLS to us, and did not to its client.
+        edge.send(get("/a").field("X-Forwarded-Proto", "http"))
+            .await
+            .assert_status(308)
+            .assert_field("location", "https://edge.test/a");
+    }
+}
+
+#[tokio::test]
+async fn a_header_of_the_proxy_protocol_stands_before_tls() {
+    for mode in SECURE {
+        let origin = Origin::start(|_| fresh("hello")).await;
+        let edge = Edge::with(mode, &[origin.address], |setup| {
+            proxied(setup);
+            secured(setup);
+        })
+        .await;
+        let alpn = if mode.is_h2() { "h2" } else { "http/1.1" };
+        let connector = crate::dsl::trusting(&[Site::usual()], &[alpn]);
+        for (path, pieces) in [("/a", 1), ("/b", 7)] {
+            let mut io = soon(TcpStream::connect(edge.address), "a connection").await.unwrap();
+            for piece in v2(0x21, 0x11, &FROM).chunks(28_usize.div_ceil(pieces)) {
+                soon(io.write_all(piece), "a write").await.unwrap();
+                tokio::task::yield_now().await;
+            }
+            let io = soon(connector.connect(HOST.try_into().unwrap(), io), "a handshake").await.unwrap();
+            if mode.is_h2() {
+                let (mut send, connection) = h2_over(io).await;
+                let (answer, _) = send.send_request(get(path).h2("https"), true).unwrap();
+                assert_eq!(
+                    soon(answer, "an answer").await.unwrap().headers()["strict-transport-security"],
+                    STS
+                );
+                drop(send);
+                let _ = soon(connection, "the connection to end").await;
+            } else {
+                let mut wire = Wire::over(io);
+                wire.send(&get(path))
+                    .await
+                    .assert_body("hello")
+                    .assert_field("strict-transport-security", STS);
+            }
+            let line = &edge.logged(path, 1).await[0];
+            assert_eq!(
+                (line["client"].as_str(), line["scheme"].as_str()),
+                (Some("203.0.113.9"), Some("https")),
+                "{line}"
+            );
+        }
+        // TLS without a header before it.
+        let error = crate::dsl::connect(&connector, edge.address, HOST).await;
+        assert!(error.is_err());
+        edge.assert_refused("bad_request", 1.0).await;
+    }
+}
+
+in_every_mode! {
+    async fn hsts_is_never_said_in_the_clear(mode) {
+        let origin = every_kind().await;
+        let edge = Edge::with(mode, &[origin.address], |setup| {
+            trusting(setup);
+            secured(setup);
+        })
+        .await;
+        for path in ["/stored", "/stored", "/..%2f", "/broken"] {
+            edge.send(get(path).field("X-Forwarded-Proto", "https")).await.assert_no_field("strict-transport-security");
+        }
+    }
+}
+
+in_both_h1_modes! {
+    async fn hsts_is_not_said_to_who_spoke_in_the_clear_where_tls_was_wanted(mode) {
+        let origin = Origin::start(|_| fresh("hello")).await;
+        let edge = Edge::with(Mode { tls: true, ..mode }, &[origin.address], secured).await;
+        let mut wire = Wire::open(edge.address).await;
+        wire.write(get("/a").wire()).await;
+        wire.answer("GET").await.assert_status(400).assert_no_field("strict-transport-security");
     }
 }

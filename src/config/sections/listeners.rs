@@ -1,6 +1,7 @@
 //! `listeners`: where clients connect.
 
 use super::bench::Bench;
+use super::hsts;
 use super::tls::{self, TLS};
 use crate::config::quantity::lists_nothing;
 use crate::config::{Diagnostic, Field, Fields, Kind, Need, Report, Section, Severity, Span};
@@ -67,27 +68,59 @@ pub fn compile(top: &Fields<'_>, bench: &mut Bench<'_>) -> (Vec<Listener>, Vec<(
         top.error("listeners", "`listeners` lists no address, so nobody could connect", bench.report);
     }
     let (mut listeners, mut taken) = (Vec::new(), Vec::new());
+    let mut redirecting = Vec::new();
     for fields in top.sections("listeners", &LISTENER, bench.report) {
-        // What is wrong with its TLS was reported: then there is no setup, whatever is in it.
-        let tls = fields.section("tls", &TLS, bench.report).and_then(|fields| tls::compile(&fields, bench));
-        let report = &mut *bench.report;
-        let bind: Option<ListenAddress> = fields.parse("bind", report);
-        let front = fields.boolean("front", report);
-        let proxy_protocol = fields.boolean("proxy_protocol", report);
-        let redirect_https = redirect_https(&fields, report);
+        let bind: Option<ListenAddress> = fields.parse("bind", bench.report);
+        let listener = listener(&fields, bind, bench);
         let Some(bind) = bind else { continue };
         let place = fields.value_span("bind");
-        refuse_taken(bind, place, &taken, report);
+        refuse_taken(bind, place, &taken, bench.report);
         taken.push((bind, place));
-        warn_unheard(&fields, top, report);
-        if let (Some(front), Some(proxy_protocol), Some(redirect_https)) =
-            (front, proxy_protocol, redirect_https)
-        {
-            let listener = Listener { front, proxy_protocol, redirect_https, tls, ..Listener::at(bind) };
-            listeners.push(listener);
+        let Some(listener) = listener else { continue };
+        if listener.proxy_protocol && !trusts(top) {
+            let message = "`proxy_protocol` is on and there are no `trusted_proxies`, so nothing that it says is believed";
+            let label = "name the load balancer in `trusted_proxies`";
+            bench.report.warning_with(fields.value_span("proxy_protocol"), message, label);
         }
+        if listener.redirect_https.is_some() && listener.tls.is_none() {
+            redirecting.push(fields.value_span("redirect_https"));
+        }
+        listeners.push(listener);
+    }
+    if let Some(first) = redirecting.first()
+        && redirecting.len() == taken.len()
+        && !trusts(top)
+    {
+        let message = "every listener sends every request to https, so none is ever served";
+        let label = "give a listener `tls`, or name in `trusted_proxies` who speaks it before this node";
+        bench.report.warning_with(*first, message, label);
     }
     (listeners, taken)
+}
+
+/// A listener. None: something is wrong, and reported.
+fn listener(fields: &Fields<'_>, bind: Option<ListenAddress>, bench: &mut Bench<'_>) -> Option<Listener> {
+    let front = fields.boolean("front", bench.report);
+    // What is wrong with its TLS was reported: then there is no setup, whatever is in it.
+    let secured = fields.section("tls", &TLS, bench.report);
+    let tls = secured.and_then(|fields| tls::compile(&fields, bench));
+    let hsts = secured.and_then(|fields| hsts::compile(&fields, bench.report));
+    let proxy_protocol = fields.boolean("proxy_protocol", bench.report);
+    let redirect_https = redirect_https(fields, bench.report);
+    Some(Listener {
+        bind: bind?,
+        front: front?,
+        proxy_protocol: proxy_protocol?,
+        redirect_https: redirect_https?,
+        hsts,
+        tls,
+    })
+}
+
+/// Whether anybody's word is taken.
+fn trusts(top: &Fields<'_>) -> bool {
+    let written = top.maybe("trusted_proxies");
+    written.is_some_and(|node| node.as_list().is_none_or(|list| !list.is_empty()))
 }
 
 /// The port of `redirect_https`; `Some(None)` where nobody is sent anywhere.
@@ -98,21 +131,6 @@ fn redirect_https(fields: &Fields<'_>, report: &mut Report) -> Option<Option<u16
         Some("false") => Some(None),
         Some("true") => Some(Some(443)),
         _ => fields.integer(KEY, report).map(Some),
-    }
-}
-
-/// A header that nobody is believed about is worth nothing.
-fn warn_unheard(fields: &Fields<'_>, top: &Fields<'_>, report: &mut Report) {
-    let trusts =
-        top.maybe("trusted_proxies").is_some_and(|node| node.as_list().is_none_or(|list| !list.is_empty()));
-    if fields.maybe("proxy_protocol").is_some_and(|node| node.is_word("true")) && !trusts {
-        let message =
-            "`proxy_protocol` is on and there are no `trusted_proxies`, so nothing that it says is believed";
-        report.warning_with(
-            fields.value_span("proxy_protocol"),
-            message,
-            "name the load balancer in `trusted_proxies`",
-        );
     }
 }
 

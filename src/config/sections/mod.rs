@@ -1,7 +1,7 @@
 //! The sections of a configuration: for each its keys as a table, and how it becomes a part of a `Setup`.
 //!
 //! - `top` is the whole file and puts the parts together on a `bench`;
-//! - `listeners` (with `tls`), `trusted_proxies`, `admin`, `log`, `limits`, `cache` stand alone;
+//! - `listeners` (with `tls` and `hsts`), `trusted_proxies`, `admin`, `log`, `limits`, `cache` stand alone;
 //! - `upstreams` with `retry`, `health`, `eject`, `lookup` and `origin_tls` are the origins;
 //! - `routes` with `unique` (names), `actions`, `answers` and `rewrite` say what becomes of a request.
 //!
@@ -16,6 +16,7 @@ mod bench;
 mod cache;
 mod eject;
 mod health;
+mod hsts;
 mod limits;
 mod listeners;
 mod log;

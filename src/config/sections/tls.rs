@@ -1,6 +1,7 @@
 //! `tls` of a listener: its certificates, which are read with the configuration, so that `check` knows what is wrong.
 
 use super::bench::Bench;
+use super::hsts;
 use crate::config::quantity::lists_nothing;
 use crate::config::{Diagnostic, Field, Fields, Kind, Need, Node, Section, Severity, Span};
 use crate::http::date;
@@ -32,6 +33,7 @@ pub static TLS: Section = Section {
                   clients without 1.3 are still many.",
             example: "\"1.3\"",
         },
+        hsts::FIELD,
     ],
 };
 

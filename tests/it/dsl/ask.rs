@@ -78,13 +78,8 @@ impl Ask {
         [(head + "\r\n").as_bytes(), body].concat()
     }
 
-    /// As it goes out over HTTP/2.
-    pub fn h2(&self) -> http::Request<()> {
-        self.h2_as("http")
-    }
-
-    /// The same with this scheme.
-    pub(super) fn h2_as(&self, scheme: &str) -> http::Request<()> {
+    /// As it goes out over HTTP/2, with this scheme.
+    pub fn h2(&self, scheme: &str) -> http::Request<()> {
         let uri = format!("{scheme}://{HOST}{}", self.path);
         let mut request = http::Request::builder().method(self.method.as_str()).uri(uri);
         for (name, value) in &self.fields {

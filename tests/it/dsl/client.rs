@@ -78,8 +78,7 @@ impl Client {
     async fn begin_h2(&self, ask: &Ask) -> Incoming {
         let mut send = self.h2().await;
         send = soon(send.ready(), "room for a stream").await.unwrap();
-        let (answer, mut body) =
-            send.send_request(ask.h2_as(self.mode.scheme()), ask.body.is_none()).unwrap();
+        let (answer, mut body) = send.send_request(ask.h2(self.mode.scheme()), ask.body.is_none()).unwrap();
         if let Some(data) = &ask.body {
             body.send_data(data.clone().into(), true).unwrap();
         }

@@ -22,7 +22,7 @@ pub use answer::Answer;
 pub use ask::{Ask, HOST, get, head, post};
 pub use authority::{Authority, Signed};
 pub use backend::{Backend, Call, Exchange, Raw};
-pub use client::h2_connect;
+pub use client::{h2_connect, h2_over};
 pub use edge::Edge;
 pub use files::Files;
 pub use h1::Wire;
