@@ -129,7 +129,8 @@ pub fn subrequest(
         request.insert_header("Host", authority)?;
     }
     // HTTP/1.1 frames a body by its head (RFC 9112 §6), HTTP/2 by itself.
-    if ctx.body_mode() == subrequest::BodyMode::ExpectBody && !request.headers.contains_key("content-length") {
+    if ctx.body_mode() == subrequest::BodyMode::ExpectBody && !request.headers.contains_key("content-length")
+    {
         request.insert_header("Transfer-Encoding", "chunked")?;
     }
     let made = spawner.create_subrequest(s, ctx);

@@ -55,8 +55,7 @@ struct State {
 impl Relayed {
     /// The relayed request that this subrequest is, with what was decided about it. `None` for any other.
     pub fn enter(session: &mut Session, ctx: &mut Ctx) -> Option<Arc<Self>> {
-        let relayed =
-            session.subrequest_ctx.as_ref()?.user_ctx()?.downcast_ref::<Arc<Self>>().cloned()?;
+        let relayed = session.subrequest_ctx.as_ref()?.user_ctx()?.downcast_ref::<Arc<Self>>().cloned()?;
         ctx.handoff = relayed.handoff.lock().take();
         ctx.want = Want::Stream;
         let s = session.as_downstream_mut();
@@ -92,7 +91,8 @@ impl Relayed {
     pub fn true_error(&self, error: Box<Error>) -> Box<Error> {
         match self.fault() {
             Some(Fault::Origin(_)) => {
-                Error::explain(ErrorType::ReadTimedout, "neither side has said anything for too long").into_up()
+                Error::explain(ErrorType::ReadTimedout, "neither side has said anything for too long")
+                    .into_up()
             }
             _ => error,
         }

@@ -138,10 +138,9 @@ fn connecting(error: &ErrorType) -> Failure {
 fn waiting(error: &ErrorType) -> Failure {
     match error {
         ErrorType::ReadTimedout | ErrorType::WriteTimedout => Failure::Timeout,
-        ErrorType::ConnectionClosed
-        | ErrorType::H2Error
-        | ErrorType::ReadError
-        | ErrorType::WriteError => Failure::Reset,
+        ErrorType::ConnectionClosed | ErrorType::H2Error | ErrorType::ReadError | ErrorType::WriteError => {
+            Failure::Reset
+        }
         _ => Failure::Protocol,
     }
 }

@@ -95,8 +95,8 @@ pub(super) fn build(
     let options = &mut peer.options;
     options.connection_timeout = Some(settings.connect);
     options.total_connection_timeout = Some(settings.connect);
-    // Over HTTP/2 Pingora counts the time of an upload against the answer.
-    options.read_timeout = (want != Want::Stream || protocol == Protocol::H1).then_some(settings.read);
+    // Pingora counts the time of an upload against the answer.
+    options.read_timeout = (want != Want::Stream).then_some(settings.read);
     options.write_timeout = Some(settings.write);
     options.idle_timeout = Some(settings.idle);
     options.tcp_keepalive = Some(keepalive());
@@ -277,11 +277,13 @@ mod tests {
     }
 
     #[test]
-    fn somebody_else_keeps_the_time_of_a_stream_over_http2_only() {
-        let h2 = settings(|s| s.protocol = Protocol::H2);
-        assert_eq!(with("http://app", &h2, Want::Stream).options.read_timeout, None);
-        assert!(with("http://app", &h2, Want::Exchange).options.read_timeout.is_some());
-        assert!(with("http://app", &Settings::default(), Want::Stream).options.read_timeout.is_some());
+    fn somebody_else_keeps_the_time_of_a_stream() {
+        for protocol in [Protocol::Auto, Protocol::H1, Protocol::H2] {
+            let settings = settings(|s| s.protocol = protocol);
+            let read = |want| with("http://app", &settings, want).options.read_timeout;
+            assert_eq!((read(Want::Stream), read(Want::Exchange)), (None, Some(settings.read)));
+            assert_eq!(read(Want::Upgrade), Some(settings.read));
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ const FRAMINGS: [Framing; 3] = [Framing::Chunked, Framing::H2, Framing::UntilClo
 /// An origin that sends events.
 enum Source {
     H1(Raw, Framing),
-    H2(Call),
+    H2(Box<Call>),
 }
 
 impl Source {
@@ -25,7 +25,7 @@ impl Source {
         if framing == Framing::H2 {
             let mut call = backend.call().await;
             call.answer(200, &fields, false);
-            return Self::H2(call);
+            return Self::H2(Box::new(call));
         }
         let mut raw = backend.connection().await;
         raw.head().await;

@@ -14,7 +14,8 @@ fn message(text: &str) -> Bytes {
 }
 
 fn call(method: &str) -> http::Request<()> {
-    let request = http::Request::post(format!("http://{HOST}/test.Echo/{method}")).version(http::Version::HTTP_2);
+    let request =
+        http::Request::post(format!("http://{HOST}/test.Echo/{method}")).version(http::Version::HTTP_2);
     request.header(GRPC.0, GRPC.1).header("te", "trailers").header("grpc-timeout", "10S").body(()).unwrap()
 }
 
@@ -226,9 +227,7 @@ async fn an_origin_may_leave_and_what_is_under_way_is_finished() {
 #[tokio::test]
 async fn a_stream_lives_as_long_as_somebody_speaks() {
     let mut backend = Backend::h2().await;
-    let address = backend.address.to_string();
-    let edge = Edge::with(Mode::H2, &[], |setup| {
-        setup.upstreams[0].servers = vec![address.parse().unwrap()];
+    let edge = Edge::with(Mode::H2, &[backend.address], |setup| {
         let settings = &mut setup.upstreams[0].settings;
         (settings.protocol, settings.read) = (Protocol::H2, Duration::from_secs(1));
         setup.limits.body_timeout = Duration::from_secs(1);
@@ -266,9 +265,7 @@ async fn a_stream_lives_as_long_as_somebody_speaks() {
 #[tokio::test]
 async fn a_quiet_stream_is_no_slow_body() {
     let mut backend = Backend::h2().await;
-    let address = backend.address.to_string();
-    let edge = Edge::with(Mode::H2, &[], |setup| {
-        setup.upstreams[0].servers = vec![address.parse().unwrap()];
+    let edge = Edge::with(Mode::H2, &[backend.address], |setup| {
         setup.upstreams[0].settings.protocol = Protocol::H2;
         setup.limits.body_timeout = Duration::from_millis(100);
         setup.limits.head_timeout = Duration::from_millis(300);
@@ -371,7 +368,11 @@ async fn a_client_of_http1_gets_messages_but_no_status() {
     origin.answer(200, &[GRPC], false);
     origin.send(message("answer"), false);
     origin.trailers(&[("grpc-status", "0")]);
-    wire.answer("POST").await.assert_status(200).assert_body(message("answer")).assert_no_field("grpc-status");
+    wire.answer("POST")
+        .await
+        .assert_status(200)
+        .assert_body(message("answer"))
+        .assert_no_field("grpc-status");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// An origin of one protocol that a test plays, whatever that is.
 enum Seen {
     H1(Raw),
-    H2(Call),
+    H2(Box<Call>),
 }
 
 const ORIGINS: [Protocol; 2] = [Protocol::H1, Protocol::H2];
@@ -26,7 +26,7 @@ async fn start(mode: Mode, origin: Protocol, change: impl FnOnce(&mut Settings))
 impl Seen {
     async fn request(backend: &mut Backend, origin: Protocol) -> Self {
         if origin == Protocol::H2 {
-            return Self::H2(backend.call().await);
+            return Self::H2(Box::new(backend.call().await));
         }
         let mut raw = backend.connection().await;
         raw.head().await;
@@ -82,7 +82,8 @@ impl Upload {
             return Self::H2(Exchange::begin(&client, request.body(()).unwrap(), false).await);
         }
         let mut wire = edge.wire().await;
-        wire.write(format!("POST /upload HTTP/1.1\r\nHost: {HOST}\r\nTransfer-Encoding: chunked\r\n\r\n")).await;
+        wire.write(format!("POST /upload HTTP/1.1\r\nHost: {HOST}\r\nTransfer-Encoding: chunked\r\n\r\n"))
+            .await;
         Self::H1(wire)
     }
 
@@ -208,12 +209,37 @@ in_every_mode! {
         assert_eq!(upload.answer().await, (413, b"no".to_vec()));
     }
 
+    async fn an_http2_origin_that_wants_no_more_of_a_body_is_heard(mode) {
+        let (mut backend, edge) = start(mode, Protocol::H2, |_| {}).await;
+        let mut upload = Upload::begin(&edge).await;
+        upload.send("first").await;
+        let mut call = backend.call().await;
+        call.answer(413, &[], false);
+        call.send("no", true);
+        // RFC 9113 §8.1: the answer is whole, and the rest of the request refused with a reset.
+        drop(call);
+        upload.send("more").await;
+        assert_eq!(upload.answer().await, (413, b"no".to_vec()));
+    }
+
+    async fn an_answer_over_http2_is_stored_like_any_other(mode) {
+        let (mut backend, edge) = start(mode, Protocol::H2, |_| {}).await;
+        let answering = async {
+            let mut call = backend.call().await;
+            call.answer(200, &[("cache-control", "max-age=60")], false);
+            call.send("hello", false);
+            call.trailers(&[("x-sum", "1")]);
+        };
+        let (first, ()) = tokio::join!(edge.get("/a"), answering);
+        first.assert_status(200).assert_body("hello");
+        edge.get("/a").await.assert_body("hello").assert_cache_status("hit");
+        assert!(!backend.is_asked());
+    }
+
     async fn a_client_that_stops_sending_is_not_the_origins_fault(mode) {
         for protocol in ORIGINS {
             let backend = if protocol == Protocol::H2 { Backend::h2().await } else { Backend::h1().await };
-            let address = backend.address.to_string();
-            let edge = Edge::with(mode, &[], |setup| {
-                setup.upstreams[0].servers = vec![address.parse().unwrap()];
+            let edge = Edge::with(mode, &[backend.address], |setup| {
                 setup.upstreams[0].settings.protocol = protocol;
                 setup.limits.body_timeout = Duration::from_millis(100);
             })

@@ -1,7 +1,6 @@
 //! WebSocket: a 101, and then bytes both ways for as long as both sides want.
 
 use crate::dsl::*;
-use foreland::upstream::ServerAddress;
 use foreland::upstream::{OriginTls, Protocol};
 use std::time::Duration;
 
@@ -95,9 +94,7 @@ in_both_h1_modes! {
 
     async fn a_quiet_side_is_not_cut_off_while_the_other_speaks(mode) {
         let mut backend = Backend::h1().await;
-        let address = backend.address.to_string();
-        let edge = Edge::with(mode, &[], |setup| {
-            setup.upstreams[0].servers = vec![address.parse::<ServerAddress>().unwrap().into()];
+        let edge = Edge::with(mode, &[backend.address], |setup| {
             setup.limits.body_timeout = Duration::from_millis(100);
             // Nor are its bytes those of a body.
             setup.limits.max_body = 10;
