@@ -162,6 +162,7 @@ pub async fn relay(session: &mut Session, ctx: &mut Ctx) -> Result<()> {
         held: None,
         body: if bare { Body::Done } else { Body::Coming },
         answer: Answer::None,
+        ended: false,
         expecting: expects && !asked,
         heard: now,
         moved: now,
@@ -226,12 +227,19 @@ struct Carrier<'s> {
     held: Option<HttpTask>,
     body: Body,
     answer: Answer,
+    /// Whether the client was sent the end of the answer before the request came to it.
+    ended: bool,
     /// Whether the client waits to be asked for its body.
     expecting: bool,
     /// When the client last said something, or was last listened to again.
     heard: Instant,
     /// When anything last moved.
     moved: Instant,
+}
+
+/// Whether nothing follows.
+fn is_end(task: &HttpTask) -> bool {
+    matches!(task, HttpTask::Body(_, true) | HttpTask::Trailer(_) | HttpTask::Done)
 }
 
 enum Event {
@@ -349,7 +357,20 @@ impl Carrier<'_> {
     async fn answer(&mut self, task: HttpTask) -> Result<()> {
         self.moved = Instant::now();
         let task = match task {
-            HttpTask::Header(header, end) => HttpTask::Header(self.head(header), end),
+            // The client has the end already.
+            task if self.ended => {
+                if is_end(&task) {
+                    self.answer = Answer::Done;
+                }
+                return Ok(());
+            }
+            HttpTask::Header(header, end) => {
+                let header = self.head(header);
+                // gRPC's «Trailers-Only»: a subrequest forgets that the head was the end, and gRPC clients take an
+                // empty DATA frame behind a status for a stream that broke.
+                self.ended = !end && header.headers.contains_key("grpc-status");
+                HttpTask::Header(header, end || self.ended)
+            }
             HttpTask::Failed(error) => {
                 self.inner.break_off();
                 return Err(error);
@@ -357,8 +378,8 @@ impl Carrier<'_> {
             task => task,
         };
         match self.s.response_duplex_vec(vec![task]).await {
-            Ok(true) => self.answer = Answer::Done,
-            Ok(false) => {}
+            Ok(true) if !self.ended => self.answer = Answer::Done,
+            Ok(_) => {}
             Err(error) => return self.left(error),
         }
         // Writing may have taken its time.
