@@ -49,7 +49,8 @@ pub fn close(door: &Door, refused: &Refused<'_>) {
 pub async fn linger(io: &mut Socket, patience: Duration) {
     let reading = async {
         io.shutdown().await?;
-        let mut rest = [0; 4096];
+        // Not within this future: every connection has room for it, and few ever come here.
+        let mut rest = vec![0; 4096];
         for _ in 0..64 {
             if tokio::io::AsyncReadExt::read(io, &mut rest).await? == 0 {
                 break;

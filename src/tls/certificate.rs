@@ -310,8 +310,8 @@ fn matching(certified: &CertifiedKey) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{Kind, Made, made, made_with};
     use super::*;
+    use crate::tls::fixture::{Kind, Made, made, made_with};
     use rcgen::{DnType, date_time_ymd};
 
     fn read(made: &Made) -> Certificate {

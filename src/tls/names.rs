@@ -85,8 +85,8 @@ impl Names {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{Kind, made};
     use super::*;
+    use crate::tls::fixture::{Kind, made};
     use SignatureScheme::{ECDSA_NISTP256_SHA256, ED25519, RSA_PSS_SHA256};
 
     fn names(certificates: &[(Kind, &[&str])]) -> Names {

@@ -260,9 +260,9 @@ fn broken(error: Error) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{Kind, made, trusting};
-    use super::super::{Pair, Settings, Terminator, Tickets, Version};
     use super::*;
+    use crate::tls::fixture::{Kind, made, trusting};
+    use crate::tls::{Pair, Settings, Terminator, Tickets, Version};
     use std::io::{Read, Write};
     use tokio_rustls::rustls::crypto::cipher::{MessageEncrypter, OutboundChunks, OutboundPlainMessage};
     use tokio_rustls::rustls::version::{TLS12, TLS13};

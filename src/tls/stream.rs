@@ -313,9 +313,9 @@ fn send_or_keep(io: &TcpStream, sealed: &[u8], unsent: &mut BytesMut) -> io::Res
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{Kind, made, trusting};
-    use super::super::{Pair, Settings, Terminator, Tickets, Version};
     use super::*;
+    use crate::tls::fixture::{Kind, made, trusting};
+    use crate::tls::{Pair, Settings, Terminator, Tickets, Version};
     use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
@@ -534,7 +534,7 @@ mod tests {
     async fn a_client_that_does_not_trust_us_says_so_and_it_is_no_hang() {
         let (near, far) = sockets().await;
         let mut near = Stream::new(near, config()).unwrap();
-        let client = ClientConfig::builder_with_provider(super::super::provider())
+        let client = ClientConfig::builder_with_provider(crate::tls::provider())
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_root_certificates(tokio_rustls::rustls::RootCertStore::empty())

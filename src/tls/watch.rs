@@ -154,9 +154,9 @@ impl fmt::Display for Refused {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{Folder, Kind, Made, made};
-    use super::super::{Settings, Tickets, Version};
     use super::*;
+    use crate::tls::fixture::{Folder, Kind, Made, made};
+    use crate::tls::{Settings, Tickets, Version};
 
     fn watching(folder: &Folder, made: &Made) -> Terminator {
         let (cert, key) = (folder.write("a.pem", &made.chain), folder.write("a.key", &made.key));
