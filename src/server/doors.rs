@@ -142,6 +142,9 @@ impl Doors {
                     self.places.len() - 1
                 }
             };
+            if tls.is_some() {
+                inner.edge.state.metrics.listener(&name).show_handshakes();
+            }
             let place = &mut self.places[index];
             (place.setup, place.tls) = (wanted, tls);
             if let Some(socket) = socket {
