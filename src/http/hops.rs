@@ -141,7 +141,7 @@ impl Element {
     fn read(mut text: &[u8]) -> Option<Self> {
         let (mut by_name, mut element) = ([false; 2], Self::default());
         while !text.is_empty() {
-            let (name, value, rest) = pair(text)?;
+            let Pair { name, value, rest } = Pair::first(text)?;
             text = rest;
             let known = [&b"for"[..], b"proto"].iter().position(|known| name.eq_ignore_ascii_case(known));
             // RFC 7239 §4: each parameter once. Of two, nobody can say which one its proxy wrote.
@@ -158,27 +158,35 @@ impl Element {
     }
 }
 
-/// The first `name=value` of an element, and what follows its semicolon.
-fn pair(text: &[u8]) -> Option<(&[u8], Cow<'_, [u8]>, &[u8])> {
-    let equals = memchr::memchr(b'=', text)?;
-    let (name, value) = (text[..equals].trim_ascii(), &text[equals + 1..]);
-    let (value, rest) = match value.strip_prefix(b"\"") {
-        Some(quoted) => unquoted(quoted)?,
-        None => {
-            let end = memchr::memchr(b';', value).unwrap_or(value.len());
-            let (value, rest) = value.split_at(end);
-            // Ports and brackets belong in quotes, and are often sent without.
-            let plain = |byte: &u8| byte.is_ascii_graphic() && *byte != b'"';
-            let value = value.trim_ascii();
-            (!value.is_empty() && value.iter().all(plain)).then_some((Cow::Borrowed(value), rest))?
-        }
-    };
-    let rest = match rest.trim_ascii() {
-        [] => &[],
-        [b';', rest @ ..] => rest.trim_ascii(),
-        _ => return None,
-    };
-    list::is_token(name).then_some((name, value, rest))
+/// A `name=value` of an element, and what follows its semicolon.
+struct Pair<'a> {
+    name: &'a [u8],
+    value: Cow<'a, [u8]>,
+    rest: &'a [u8],
+}
+
+impl<'a> Pair<'a> {
+    fn first(text: &'a [u8]) -> Option<Self> {
+        let equals = memchr::memchr(b'=', text)?;
+        let (name, value) = (text[..equals].trim_ascii(), &text[equals + 1..]);
+        let (value, rest) = match value.strip_prefix(b"\"") {
+            Some(quoted) => unquoted(quoted)?,
+            None => {
+                let end = memchr::memchr(b';', value).unwrap_or(value.len());
+                let (value, rest) = value.split_at(end);
+                // Ports and brackets belong in quotes, and are often sent without.
+                let plain = |byte: &u8| byte.is_ascii_graphic() && *byte != b'"';
+                let value = value.trim_ascii();
+                (!value.is_empty() && value.iter().all(plain)).then_some((Cow::Borrowed(value), rest))?
+            }
+        };
+        let rest = match rest.trim_ascii() {
+            [] => &[],
+            [b';', rest @ ..] => rest.trim_ascii(),
+            _ => return None,
+        };
+        list::is_token(name).then_some(Self { name, value, rest })
+    }
 }
 
 /// The text of a quoted string whose opening quote is gone, and what follows the closing one (RFC 9110 §5.6.4).

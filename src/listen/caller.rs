@@ -3,7 +3,7 @@
 //! On a listener with `proxy_protocol` every connection begins with a header; whether there is one is never guessed,
 //! since a client could write one too (`proxy-protocol.txt` §2). What it says is believed of trusted proxies only. A
 //! connection that begins otherwise is closed without a word, as HAProxy and nginx do, and so is one whose header does
-//! not come in time.
+//! not come in time. A connection keeps what was believed of it at its beginning, whatever a reload says later.
 
 use super::Door;
 use super::proxy_protocol::{self, Malformed, Progress, Said};

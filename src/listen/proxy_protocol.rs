@@ -55,7 +55,7 @@ fn version_1(bytes: &[u8]) -> Result<Progress> {
     const WORDS: [&[u8]; 3] = [b"TCP4 ", b"TCP6 ", b"UNKNOWN"];
     let Some(rest) = after(bytes, V1)? else { return Ok(Progress::More) };
     let begins = |word: &&[u8]| rest.starts_with(word) || word.starts_with(rest);
-    if !WORDS.iter().any(|word| begins(word)) {
+    if !WORDS.iter().any(begins) {
         return Err(Malformed("the PROXY line names no protocol that is known"));
     }
     let line = &bytes[..bytes.len().min(MOST_V1)];

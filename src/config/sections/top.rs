@@ -17,9 +17,9 @@ use std::collections::HashSet;
 pub static TOP: Section = Section {
     name: "configuration",
     doc: "The configuration file, YAML. An unknown key is an error. Durations are written `30s`, `10m`, `1h30m`, \
-          `1h 30m` or `1y`, which is 365 days; sizes `64KiB`, `512MiB`. In values, not in keys, `${NAME}` and `${NAME:-default}` are environment \
-          variables and `${file:/run/secrets/x}` is the text of a file, which is never shown; `$${` is a plain `${`, in \
-          keys too. Relative paths are relative to the file that names them.",
+          `1h 30m` or `1y`, which is 365 days; sizes `64KiB`, `512MiB`. In values, not in keys, `${NAME}` and \
+          `${NAME:-default}` are environment variables and `${file:/run/secrets/x}` is the text of a file, which is never \
+          shown; `$${` is a plain `${`, in keys too. Relative paths are relative to the file that names them.",
     fields: &[
         INCLUDE,
         Field {
