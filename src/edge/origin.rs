@@ -83,16 +83,16 @@ pub fn failed(edge: &Edge, ctx: &mut Ctx, error: &mut Error, replayable: bool) {
         return;
     };
     ctx.origin.failure = Some(failure);
-    complain(edge, ctx, failure, error);
     count(edge, ctx, false);
     let untouched = Failure::is_untouched(error);
     let again = match failure.retry(Try { reused: ctx.origin.reused, replayable, untouched }) {
-        // Nobody's fault: the server may close a connection that is not in use.
+        // Nobody's fault: the server may close a connection that is not in use, and leave one that is.
         Retry::Anywhere if ctx.origin.stale < STALE_CONNECTIONS => {
             ctx.origin.stale += 1;
             true
         }
         retry => {
+            complain(edge, ctx, failure, error);
             blame(ctx, failure, error);
             retry != Retry::No && may_try_another(ctx, failure.was_sent())
         }

@@ -252,14 +252,18 @@ struct System {
 
 /// They do not change while we run: who installs others starts us again.
 static SYSTEM: LazyLock<System> = LazyLock::new(|| {
-    let trouble = load_platform_certs_incl_env_into_store(&mut RootCertStore::empty()).err();
+    let found = load_native_certs();
+    let trouble = match (&found, load_platform_certs_incl_env_into_store(&mut RootCertStore::empty())) {
+        (_, Ok(())) => None,
+        (Ok(_), Err(_)) => Some("one of the certificates of authorities here cannot be read".to_owned()),
+        (Err(why), Err(_)) => Some(format!("the certificates of authorities here cannot be loaded: {why}")),
+    };
     let usable = |certificate: &CertificateDer<'static>| {
         RootCertStore::empty().add(certificate.clone()).is_ok()
             && X509Certificate::from_der(certificate).is_ok()
     };
-    let roots: Vec<_> = load_native_certs().unwrap_or_default().into_iter().filter(usable).collect();
+    let roots: Vec<_> = found.unwrap_or_default().into_iter().filter(usable).collect();
     let for_pingora = (trouble.is_some() && !roots.is_empty()).then(|| Authorities::of(roots.clone()));
-    let trouble = trouble.map(|why| format!("the certificates of authorities here cannot be loaded: {why}"));
     System { roots, trouble, for_pingora, placeholder: Authorities::from_pem(NOBODY).ok() }
 });
 
