@@ -1,11 +1,10 @@
 //! One row of the table: what is sent, what RFC 9113 asks for, and what happens instead, with its reason.
 
 use super::frame::*;
-use crate::dsl::soon;
+use crate::dsl::{Edge, HOST, Site, connect, soon, trusting};
 use std::fmt;
-use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -187,8 +186,8 @@ impl Case {
     }
 
     /// Plays it and says what was wrong with it.
-    pub async fn play(&self, address: SocketAddr) -> Result<(), String> {
-        let played = soon(self.reaction(address), &format!("{self}")).await;
+    pub async fn play(&self, edge: &Edge) -> Result<(), String> {
+        let played = soon(self.reaction(edge), &format!("{self}")).await;
         match played {
             Ok(reaction) if reaction == self.done => Ok(()),
             other => Err(format!("{self}: expected {:?}, but it is {other:?}", self.done)),
@@ -205,8 +204,8 @@ impl Case {
         })
     }
 
-    async fn reaction(&self, address: SocketAddr) -> Result<Reaction, String> {
-        let mut wire = Wire::open(address).await?;
+    async fn reaction(&self, edge: &Edge) -> Result<Reaction, String> {
+        let mut wire = Wire::open(edge).await?;
         if self.begins {
             wire.exchange_settings().await?;
         }
@@ -248,9 +247,12 @@ impl fmt::Display for Case {
 /// The stream of the request that follows.
 const PROBE: u32 = 0x1001;
 
+trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
 /// A connection that is shown as frames.
 struct Wire {
-    stream: TcpStream,
+    stream: Box<dyn Io>,
     read: Vec<u8>,
     /// What streams were answered with so far.
     statuses: Vec<(u32, u16)>,
@@ -264,9 +266,15 @@ struct Frame {
 }
 
 impl Wire {
-    async fn open(address: SocketAddr) -> Result<Self, String> {
-        let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
-        stream.set_nodelay(true).map_err(|error| error.to_string())?;
+    async fn open(edge: &Edge) -> Result<Self, String> {
+        let stream: Box<dyn Io> = if edge.mode.tls {
+            let connector = trusting(&[Site::usual()], &["h2"]);
+            Box::new(connect(&connector, edge.address, HOST).await.map_err(|error| error.to_string())?)
+        } else {
+            let stream = TcpStream::connect(edge.address).await.map_err(|error| error.to_string())?;
+            stream.set_nodelay(true).map_err(|error| error.to_string())?;
+            Box::new(stream)
+        };
         Ok(Self { stream, read: vec![], statuses: vec![] })
     }
 
@@ -279,6 +287,7 @@ impl Wire {
     /// The other side may have closed already: what it said is still to be read.
     async fn send(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes).await;
+        let _ = self.stream.flush().await;
     }
 
     /// The next frame; none at the end of the connection.

@@ -32,13 +32,13 @@ async fn play(cases: fn() -> Vec<Case>) {
     })
     .await;
     let mut wrong = vec![];
-    for mode in [Mode::H2, Mode::H2_PROXY] {
+    for mode in [Mode::H2, Mode::H2_PROXY, Mode::H2_TLS] {
         let edge = Edge::with(mode, &[origin.address], |setup| setup.limits.h2_streams = STREAMS).await;
         // From here on it is answered from the store.
         edge.get("/").await.assert_body("hello");
         for case in cases() {
-            let played = case.play(edge.address).await;
-            wrong.extend(played.err().map(|error| format!("{error} (front {})", mode.front)));
+            let played = case.play(&edge).await;
+            wrong.extend(played.err().map(|error| format!("{error} ({mode:?})")));
         }
     }
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
