@@ -1,6 +1,7 @@
 //! What one generation of configuration means: immutable, valid, every name already resolved.
 
 use crate::cache::key::Parts;
+use crate::http::request::Scheme;
 use crate::route::{Subject, Table};
 use crate::rules::RuleSet;
 use crate::setup::{self, Limits, Setup};
@@ -154,8 +155,9 @@ impl Plan {
     }
 
     /// What a listener has every answer say in Strict-Transport-Security.
-    pub fn hsts(&self, listener: usize) -> Option<&HeaderValue> {
-        self.listeners.get(listener)?.hsts.as_ref()
+    pub fn hsts(&self, listener: usize, scheme: Scheme) -> Option<&HeaderValue> {
+        // RFC 6797 §7.2: not in the clear, as to clients who were there before the listener spoke TLS.
+        self.listeners.get(listener)?.hsts.as_ref().filter(|_| scheme == Scheme::Https)
     }
 
     /// What the cache rules of a route made of a request.

@@ -120,7 +120,7 @@ fn framed(
     if !has(fields, "date") {
         fields.push(("Date".into(), date::format(arrival.unix_millis / 1000).to_vec()));
     }
-    if let Some(hsts) = plan.hsts(arrival.listener).filter(|_| !has(fields, HSTS)) {
+    if let Some(hsts) = plan.hsts(arrival.listener, arrival.scheme).filter(|_| !has(fields, HSTS)) {
         fields.push((HSTS.into(), hsts.as_bytes().to_vec()));
     }
     if !matches!(status, 204 | 304) {

@@ -15,6 +15,9 @@ const CLIENT_LEFT: u16 = 499;
 /// Ends a request of Pingora's transport, or a fetch.
 pub fn finish(edge: &Edge, session: &Session, ctx: &mut Ctx, failed: bool) {
     if ctx.origin.in_flight.is_some() {
+        if !failed {
+            origin::completed(ctx);
+        }
         origin::count(edge, ctx, !failed || ctx.origin.status.is_some());
     }
     if ctx.errand.is_some() {

@@ -267,7 +267,7 @@ pub const HSTS: &str = "Strict-Transport-Security";
 
 /// What the listener says in every answer, in place of what an origin says about it.
 pub fn of_listener(response: &mut ResponseHeader, plan: &Plan, arrival: &Arrival) -> Result<()> {
-    match plan.hsts(arrival.listener) {
+    match plan.hsts(arrival.listener, arrival.scheme) {
         Some(hsts) => response.insert_header(HSTS, hsts.clone()),
         None => Ok(()),
     }

@@ -251,7 +251,10 @@ impl ProxyHttp for Edge {
             error = Error::explain(ErrorType::ReadTimedout, "the rest of the request body").into_down();
         }
         let repeatable = Failure::is_untouched(&error) && !session.as_ref().retry_buffer_truncated();
-        origin::failed(self, ctx, &mut error, repeatable || origin::is_replayable(session));
+        // Nobody watches over a request any more that was given up.
+        let given_up = ctx.relayed.as_ref().is_some_and(|relayed| relayed.fault().is_some());
+        let replayable = !given_up && (repeatable || origin::is_replayable(session));
+        origin::failed(self, ctx, &mut error, replayable);
         error
     }
 

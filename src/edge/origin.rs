@@ -16,10 +16,13 @@ use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Tries on connections that an origin had closed while they were idle; each is answered by a new connection soon.
 const STALE_CONNECTIONS: u32 = 3;
+
+/// A connection that its server had closed shows it within a round trip. What breaks later was at work.
+const SHOWS_AT_ONCE: Duration = Duration::from_secs(1);
 
 fn cluster(ctx: &Ctx) -> Option<&Arc<Cluster>> {
     let (plan, _, route) = ctx.cause()?;
@@ -42,6 +45,9 @@ pub fn pick(session: &Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
             return Error::e_explain(ErrorType::ConnectNoRoute, "no server is left to try");
         }
     };
+    if ctx.origin.tries == 0 {
+        cluster.requested();
+    }
     let now = Instant::now();
     let origin = &mut ctx.origin;
     origin.tries += 1;
@@ -87,35 +93,45 @@ pub fn failed(edge: &Edge, ctx: &mut Ctx, error: &mut Error, replayable: bool) {
     let untouched = Failure::is_untouched(error);
     let again = match failure.retry(Try { reused: ctx.origin.reused, replayable, untouched }) {
         // Nobody's fault: the server may close a connection that is not in use, and leave one that is.
-        Retry::Anywhere if ctx.origin.stale < STALE_CONNECTIONS => {
+        Retry::Anywhere if may_try_once_more(ctx, untouched) => {
             ctx.origin.stale += 1;
             true
         }
         retry => {
             complain(edge, ctx, failure, error);
             blame(ctx, failure, error);
-            retry != Retry::No && may_try_another(ctx, failure.was_sent())
+            retry != Retry::No && may_try_another(ctx, failure)
         }
     };
     error.set_retry(again);
 }
 
-/// Remembers who failed and how, for this request, for the log and for those that come after it.
+/// Whether another connection is tried, wherever to: soon after the last, a few times, and once where a server promises
+/// that it did not look at the request, since it may be refusing everything.
+fn may_try_once_more(ctx: &Ctx, untouched: bool) -> bool {
+    let most = if untouched { 1 } else { STALE_CONNECTIONS };
+    let at_once = ctx.origin.sent.is_none_or(|sent| sent.elapsed() < SHOWS_AT_ONCE);
+    ctx.origin.stale < most && (untouched || at_once)
+}
+
+/// Remembers who failed and how, for this request, for the log and for those that come after it. A silence after the head
+/// is no sign of a bad server: it may be the client's, and of a WebSocket both may say nothing for long.
 fn blame(ctx: &mut Ctx, failure: Failure, error: &Error) {
     let Some(server) = ctx.origin.server.clone() else { return };
-    if let Some(cluster) = cluster(ctx) {
-        cluster.failed(&server, failure.as_str(), error.to_string());
+    let silence = *error.etype() == ErrorType::ReadTimedout || ctx.origin.status == Some(101);
+    if let Some(cluster) = cluster(ctx).filter(|_| failure != Failure::BodyCut || !silence) {
+        cluster.failed(&server, failure, error.to_string());
     }
     ctx.origin.blame(&server, failure.as_str().into());
 }
 
 /// Whether one more server may be asked: there is one, there is time, and not too much is being repeated already.
-fn may_try_another(ctx: &Ctx, was_sent: bool) -> bool {
+fn may_try_another(ctx: &Ctx, failure: Failure) -> bool {
     let Some(cluster) = cluster(ctx) else { return false };
     let settings = cluster.settings();
     let in_time = ctx.origin.first_try.is_none_or(|first| first.elapsed() < settings.retry.within);
     let tries = ctx.origin.tries.saturating_sub(ctx.origin.stale);
-    in_time && (tries as usize) < settings.tries && cluster.may_retry(&ctx.origin.tried, was_sent)
+    in_time && (tries as usize) < settings.tries && cluster.may_retry(&ctx.origin.tried, failure)
 }
 
 /// A server answered with this status: teaches the cluster, and says whether another server is asked instead.
@@ -125,20 +141,29 @@ fn answered(edge: &Edge, ctx: &mut Ctx, status: u16, replayable: bool) -> bool {
     };
     let waited = ctx.origin.first_byte.unwrap_or_default();
     match is_failure(status) {
-        true => cluster.failed(&server, "5xx", format!("status {status}")),
+        true => cluster.failed(&server, Failure::Status, format!("status {status}")),
         false => cluster.answered(&server, waited),
     }
     if !replayable || !cluster.settings().retry.takes(status) {
         return false;
     }
     ctx.origin.blame(&server, status.to_string().into());
-    if !may_try_another(ctx, true) {
+    if !may_try_another(ctx, Failure::Status) {
         ctx.origin.forgive();
         return false;
     }
     ctx.origin.failure = Some(Failure::Status);
     count(edge, ctx, true);
     true
+}
+
+/// A response is complete.
+pub fn completed(ctx: &Ctx) {
+    if let (Some(cluster), Some(server), Some(status)) = (cluster(ctx), &ctx.origin.server, ctx.origin.status)
+        && !is_failure(status)
+    {
+        cluster.completed(server);
+    }
 }
 
 /// Whether a status tells of a server that cannot do its work, rather than of a request it does not like.

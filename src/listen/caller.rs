@@ -31,6 +31,8 @@ pub struct Caller {
     pub address: SocketAddr,
     /// How it connected: to us, or to a load balancer that passes the connection on.
     pub scheme: Scheme,
+    /// Whether fields of its requests may be the word of a trusted proxy at all.
+    pub vouches: bool,
 }
 
 /// What came before the end of a header.
@@ -49,7 +51,7 @@ impl From<io::Error> for Ended {
 
 /// Finds out who has connected. `None`: the connection is to be closed; where somebody must know, it has been told.
 pub async fn identify(door: &Door, io: &mut TcpStream, peer: SocketAddr) -> Option<Caller> {
-    let caller = Caller { address: peer, scheme: Scheme::Http };
+    let caller = Caller { address: peer, scheme: Scheme::Http, vouches: true };
     let plan = door.edge.plan.load_full();
     if !plan.listeners.get(door.listener).is_some_and(|listener| listener.proxy_protocol) {
         return Some(caller);
@@ -83,6 +85,8 @@ fn believe(caller: Caller, said: Said, plan: &Plan) -> Caller {
     Caller {
         address: said.source.unwrap_or(caller.address),
         scheme: if said.tls { Scheme::Https } else { caller.scheme },
+        // It passes on a connection of somebody whom it does not name: what is said there are that client's words.
+        vouches: said.source.is_some() || !said.relayed,
     }
 }
 

@@ -13,13 +13,16 @@ use pingora::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
     UniqueID, UniqueIDType,
 };
+use std::future::Future;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
 
 /// Most that is read ahead while the gate is shut; enough to notice that the client left.
 const AHEAD: usize = 64 * 1024;
@@ -56,6 +59,9 @@ pub struct Gate {
     may_change: bool,
     /// Bytes read and written so far: whether the client still takes what it was sent.
     moved: Arc<AtomicU64>,
+    /// How long a client may take nothing of what is only waited for to leave: Pingora has no deadline for that.
+    patience: Duration,
+    waiting: Option<Pin<Box<Sleep>>>,
     digest: Arc<SocketDigest>,
 }
 
@@ -83,6 +89,8 @@ impl Gate {
             hold: false,
             may_change: false,
             moved: Arc::default(),
+            patience: Duration::MAX,
+            waiting: None,
             digest: Arc::new(digest),
         }
     }
@@ -108,8 +116,8 @@ impl Gate {
     }
 
     /// Lets the body of one request through, and everything after a 101 if the request asks for one.
-    pub fn open_for(&mut self, framing: Framing, upgrade: bool) {
-        self.may_change = upgrade;
+    pub fn open_for(&mut self, framing: Framing, upgrade: bool, patience: Duration) {
+        (self.may_change, self.patience) = (upgrade, patience);
         self.pass = match framing {
             Framing::None => Pass::Length(0),
             Framing::Length(length) => Pass::Length(length),
@@ -211,6 +219,20 @@ impl Gate {
         Pin::new(&mut self.io).poll_flush(cx)
     }
 
+    /// Gives up a wait that lasts too long. A connection that carries another protocol keeps its own time.
+    fn in_time(&mut self, cx: &mut Context<'_>, done: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
+        if done.is_ready() {
+            self.waiting = None;
+            return done;
+        }
+        if matches!(self.pass, Pass::All) || self.patience == Duration::MAX {
+            return Poll::Pending;
+        }
+        let patience = self.patience;
+        let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        waiting.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+
     /// Writes what was held back.
     fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.held.is_empty() {
@@ -283,13 +305,21 @@ impl AsyncWrite for Gate {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_held(cx))?;
-        Pin::new(&mut self.io).poll_flush(cx)
+        let me = &mut *self;
+        let flushed = match me.poll_held(cx) {
+            Poll::Ready(Ok(())) => Pin::new(&mut me.io).poll_flush(cx),
+            other => other,
+        };
+        me.in_time(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_held(cx))?;
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        let me = &mut *self;
+        let shut = match me.poll_held(cx) {
+            Poll::Ready(Ok(())) => Pin::new(&mut me.io).poll_shutdown(cx),
+            other => other,
+        };
+        me.in_time(cx, shut)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -68,9 +68,15 @@ enum Arrived {
 /// Ready once the server is being stopped.
 pub fn closing(door: &Door) -> Closing {
     let mut shutdown = door.shutdown.clone();
-    Box::pin(async move {
+    let mut told = Box::pin(async move {
         let _ = shutdown.wait_for(|stop| *stop).await;
-    })
+    });
+    let mut is_told = false;
+    // Asked again by every stage of the connection, also by those that begin once it is known.
+    Box::pin(poll_fn(move |cx| {
+        is_told = is_told || told.as_mut().poll(cx).is_ready();
+        if is_told { Poll::Ready(()) } else { Poll::Pending }
+    }))
 }
 
 /// Serves a connection to its end, or until it turns out to be HTTP/2.
@@ -230,7 +236,9 @@ impl Connection {
         self.served += 1;
         let keep_alive = head.keep_alive && self.served < limits.requests && !*self.door.shutdown.borrow();
         let plan = self.door.edge.plan.load_full();
-        arrival.believe(&plan.trusted_proxies, Fields::Raw(head.fields));
+        if self.caller.vouches {
+            arrival.believe(&plan.trusted_proxies, Fields::Raw(head.fields));
+        }
         let view = head.view(arrival.scheme, arrival.client);
         let connection = connection_field(&head, keep_alive);
         let considered = consider(&self.door.edge, plan, &view, arrival);
@@ -359,7 +367,7 @@ impl Connection {
         limits: &Limits,
     ) -> Next {
         let last = handoff.last;
-        gate.open_for(framing, upgrade);
+        gate.open_for(framing, upgrade, limits.send_timeout);
         let mut session = ServerSession::new_http1(gate);
         session.set_pipelined_prefix(head);
         session.set_connection_user_context(Some(handoff));

@@ -155,7 +155,9 @@ fn stream_came(door: &Arc<Door>, caller: Caller, mut session: HttpSession, busy:
     let mut arrival = Arrival::now(door.listener, caller.address.ip(), caller.scheme);
     join_cookies(session.req_header_mut());
     let plan = door.edge.plan.load_full();
-    arrival.believe(&plan.trusted_proxies, Fields::Map(&session.req_header().headers));
+    if caller.vouches {
+        arrival.believe(&plan.trusted_proxies, Fields::Map(&session.req_header().headers));
+    }
     let considered = match view::of(session.req_header(), arrival.scheme, arrival.client) {
         Ok(view) => consider(&door.edge, plan, &view, &arrival),
         Err(refusal) => return refuse(door, session, &arrival, refusal),

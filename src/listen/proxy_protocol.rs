@@ -22,6 +22,8 @@ pub struct Said {
     pub source: Option<SocketAddr>,
     /// Whether that connection was made over TLS.
     pub tls: bool,
+    /// Whether there is somebody else behind it: not with LOCAL, by which a load balancer speaks for itself.
+    pub relayed: bool,
 }
 
 /// How far the bytes go.
@@ -69,7 +71,10 @@ fn version_1(bytes: &[u8]) -> Result<Progress> {
             Ok(Progress::More)
         };
     };
-    Ok(Progress::Whole(Said { source: line_source(&line[V1.len()..end])?, tls: false }, end + 2))
+    Ok(Progress::Whole(
+        Said { source: line_source(&line[V1.len()..end])?, tls: false, relayed: true },
+        end + 2,
+    ))
 }
 
 /// The source in a line of version 1 without its beginning and its end.
@@ -125,11 +130,11 @@ fn relayed(header: &[u8], family: u8) -> Result<Said> {
         // A unix socket: the client has no address that could be told.
         0x31 | 0x32 => (None, 216),
         // Where a part is unspecified, nobody knows how long the addresses are, nor what follows them.
-        0x00..=0x02 | 0x10 | 0x20 | 0x30 => return Ok(Said::default()),
+        0x00..=0x02 | 0x10 | 0x20 | 0x30 => return Ok(Said { relayed: true, ..Said::default() }),
         _ => return Err(Malformed("the PROXY header has a family or transport that is not known")),
     };
     let extra = block.get(length..).ok_or(SHORT)?;
-    Ok(Said { source, tls: extras(header, extra)? })
+    Ok(Said { source, tls: extras(header, extra)?, relayed: true })
 }
 
 fn v4(block: &[u8]) -> Option<Option<SocketAddr>> {

@@ -5,6 +5,7 @@ use crate::edge::headers::HSTS;
 use crate::edge::{Arrival, finish, page};
 use crate::http::date;
 use crate::http::head::Refusal;
+use crate::http::request::Scheme;
 use crate::telemetry::Entry;
 use crate::verdict::{Kind, Outcome, Reason, Transport};
 use http::HeaderValue;
@@ -30,7 +31,7 @@ pub async fn refuse(door: &Door, io: &mut Socket, refused: Refused<'_>) {
     let page = page::page(refusal.status, refusal.detail, arrival.id.as_str(), None);
     let plan = door.edge.plan.load_full();
     // RFC 6797 §7.2: not to who spoke in the clear where TLS was wanted.
-    let hsts = plan.hsts(door.listener).filter(|_| matches!(io, Socket::Tls(_)));
+    let hsts = plan.hsts(door.listener, Scheme::Https).filter(|_| matches!(io, Socket::Tls(_)));
     let head = head(refusal.status, page.content_type, page.body.len(), hsts, arrival);
     let whole = [head.as_bytes(), page.body.as_bytes()].concat();
     let sent = tokio::time::timeout(PATIENCE, io.write_all(&whole)).await;

@@ -25,7 +25,7 @@ pub struct Frame<'a> {
 impl Frame<'_> {
     /// What the listener has to say about https.
     fn hsts(&self) -> Option<&http::HeaderValue> {
-        self.plan.hsts(self.arrival.listener)
+        self.plan.hsts(self.arrival.listener, self.arrival.scheme)
     }
 }
 

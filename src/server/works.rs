@@ -146,6 +146,8 @@ impl Works {
         }
         for (name, cluster) in self.clusters.iter().filter(|(name, _)| !old.contains_key(*name)) {
             cluster.servers().iter().for_each(|server| self.gone.joined(name, &server.name));
+            // A scrape in between may have taken out again what was told when it was opened.
+            cluster.tell_again();
         }
     }
 

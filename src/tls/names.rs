@@ -42,8 +42,10 @@ impl Names {
             places.sort_by_key(is_rsa);
         }
         let first = names.certificates.first().and_then(|first| first.names().next());
-        names.default =
-            first.and_then(|name| names.named(name)).cloned().unwrap_or_else(|| Several::from_slice(&[0]));
+        names.default = first
+            .and_then(|name| names.named(name).into_iter().flatten().next())
+            .cloned()
+            .unwrap_or_else(|| Several::from_slice(&[0]));
         names
     }
 
@@ -60,15 +62,17 @@ impl Names {
     /// The certificate for a client that asks for this name and verifies signatures of these schemes: for the name
     /// itself, else for all names beside it, else the first of all. `None` only where there is no certificate.
     pub fn choose(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<&Arc<Certificate>> {
-        let places = name.and_then(|name| self.find(name)).unwrap_or(&self.default);
-        let mut here = places.iter().filter_map(|at| self.certificates.get(*at as usize));
+        let places = name.map(|name| self.find(name)).filter(|places| places.iter().any(Option::is_some));
+        let places = places.unwrap_or([Some(&self.default), None]);
+        let mut here =
+            places.into_iter().flatten().flatten().filter_map(|at| self.certificates.get(*at as usize));
         let verified =
             |certificate: &&Arc<Certificate>| certificate.certified().key.choose_scheme(schemes).is_some();
         // What no client of this kind can verify is refused by rustls, with an alert that says so.
         here.clone().find(verified).or_else(|| here.next())
     }
 
-    fn find(&self, name: &str) -> Option<&Several> {
+    fn find(&self, name: &str) -> [Option<&Several>; 2] {
         let name = name.strip_suffix('.').unwrap_or(name);
         match name.bytes().any(|byte| byte.is_ascii_uppercase()) {
             true => self.named(&name.to_ascii_lowercase()),
@@ -77,9 +81,9 @@ impl Names {
     }
 
     /// RFC 9525 §6.3: a wildcard stands for exactly one label, the leftmost.
-    fn named(&self, name: &str) -> Option<&Several> {
-        let parent = || name.split_once('.').map(|(_, parent)| parent);
-        self.exact.get(name).or_else(|| self.wildcards.get(parent()?))
+    fn named(&self, name: &str) -> [Option<&Several>; 2] {
+        let parent = name.split_once('.').map(|(_, parent)| parent);
+        [self.exact.get(name), parent.and_then(|parent| self.wildcards.get(parent))]
     }
 }
 
@@ -158,5 +162,15 @@ mod tests {
             }
         }
         assert!(Names::new(Vec::new()).choose(None, &[]).is_none());
+    }
+
+    #[test]
+    fn a_wildcard_serves_whoever_cannot_verify_the_names_own() {
+        let names = names(&[(Kind::Ecdsa, &["www.example.com"]), (Kind::Rsa, &["*.example.com"])]);
+        let all = names.certificates();
+        for (schemes, expected) in [([ECDSA_NISTP256_SHA256], 0), ([RSA_PSS_SHA256], 1), ([ED25519], 0)] {
+            let chosen = names.choose(Some("www.example.com"), &schemes).unwrap();
+            assert!(Arc::ptr_eq(chosen, &all[expected]), "{schemes:?}");
+        }
     }
 }

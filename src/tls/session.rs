@@ -115,6 +115,8 @@ impl Session {
         let mut pending = std::mem::take(&mut self.pending);
         let mut late = false;
         let taken = self.turn(&mut pending, want, |_| late = true, out);
+        // The bytes are gone, and with them what rustls remembers of them.
+        self.failed |= taken.is_err();
         let taken = taken?;
         pending.drain(..taken);
         self.pending = pending;

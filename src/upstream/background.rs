@@ -39,6 +39,7 @@ pub(super) async fn look_up(
 pub(super) async fn watch(
     cluster: Weak<Cluster>,
     mut checks: watch::Receiver<u64>,
+    mut ejected: watch::Receiver<()>,
     mut changed: watch::Receiver<()>,
     mut shutdown: watch::Receiver<bool>,
 ) {
@@ -50,6 +51,7 @@ pub(super) async fn watch(
         tokio::select! {
             () = reach(next) => {}
             change = checks.changed() => if change.is_err() { return },
+            change = ejected.changed() => if change.is_err() { return },
             change = changed.changed() => if change.is_err() { return },
             () = stopped(&mut shutdown) => return,
         }

@@ -42,6 +42,8 @@ pub struct Cluster {
     registry: Arc<HealthRegistry>,
     /// Wakes the background work; closes with the cluster.
     changed: watch::Sender<()>,
+    /// A server was left out, and is to come back.
+    ejected: watch::Sender<()>,
 }
 
 /// Why a cluster could not be made.
@@ -89,6 +91,7 @@ impl Cluster {
             budget: Budget::new(),
             registry,
             changed: watch::Sender::new(()),
+            ejected: watch::Sender::new(()),
             name,
         };
         Ok(Arc::new(cluster))
@@ -101,7 +104,13 @@ impl Cluster {
         self.change(|_| ());
         self.look_up().await;
         tokio::spawn(background::look_up(Arc::downgrade(self), changed.clone(), shutdown.clone()));
-        tokio::spawn(background::watch(Arc::downgrade(self), self.registry.changes(), changed, shutdown));
+        tokio::spawn(background::watch(
+            Arc::downgrade(self),
+            self.registry.changes(),
+            self.ejected.subscribe(),
+            changed,
+            shutdown,
+        ));
     }
 
     /// As configured: the label of logs and metrics.
@@ -139,28 +148,40 @@ impl Cluster {
     /// [`Failure::Full`] if all that could be asked have as many requests as they may get; [`Failure::NoServer`] if
     /// all were tried, or no name resolves.
     pub fn pick(&self, tried: &[Endpoint], key: Option<u64>) -> Result<Picked, Failure> {
-        if tried.is_empty() {
-            self.budget.request();
-        }
         self.roster.load().pick(tried, key)
     }
 
-    /// Whether a request that failed at `tried` may be tried elsewhere: there is a server left, and if one had it
-    /// already the retry budget allows it, which this spends.
-    pub fn may_retry(&self, tried: &[Endpoint], was_sent: bool) -> bool {
-        let share = self.settings.load().retry.budget;
-        self.roster.load().has_another(tried) && (!was_sent || self.budget.take(share))
+    /// A request came that will be sent to a server: the retry budget is a share of these.
+    pub fn requested(&self) {
+        self.budget.request();
     }
 
-    /// A server answered, after so long, and not with an error of its own.
+    /// Whether a request that failed at `tried` may be tried elsewhere: there is a server left, and if one had it
+    /// already the retry budget allows it, which this spends. In place of an answer only one that is up will do.
+    pub fn may_retry(&self, tried: &[Endpoint], failure: Failure) -> bool {
+        let share = self.settings.load().retry.budget;
+        let another = self.roster.load().has_another(tried, failure == Failure::Status);
+        another && (!failure.was_sent() || self.budget.take(share))
+    }
+
+    /// A server began to answer, after so long, and not with an error of its own.
     pub fn answered(&self, server: &Server, after: Duration) {
         server.load.answered(after);
+        // One that breaks off its answers has shown nothing yet.
+        if !server.load.breaks_off() {
+            server.passive.succeeded();
+        }
+    }
+
+    /// A server's answer is complete.
+    pub fn completed(&self, server: &Server) {
+        server.load.completed();
         server.passive.succeeded();
     }
 
     /// A server failed: it may be left out for a while.
-    pub fn failed(&self, server: &Server, what: &'static str, detail: String) {
-        server.load.failed(detail);
+    pub fn failed(&self, server: &Server, failure: Failure, detail: String) {
+        server.load.failed(failure == Failure::BodyCut, detail);
         let settings = self.settings();
         let now = Instant::now();
         if !server.passive.failed(now, &settings.eject) {
@@ -168,11 +189,12 @@ impl Cluster {
         }
         let mut told = self.told.lock();
         let roster = self.roster.load();
-        let out = roster.servers.iter().filter(|server| server.passive.is_out()).count();
-        if !server.passive.is_out() && may_eject(out, roster.servers.len()) {
-            server.passive.eject(now, &settings.eject, what);
+        // Those that are down count as well: never may the last that answer be left out.
+        let out = roster.servers.iter().filter(|server| !server.is_up()).count();
+        if server.is_up() && may_eject(out, roster.servers.len()) {
+            server.passive.eject(now, &settings.eject, failure.as_str());
             self.tell(&mut told);
-            self.changed.send_replace(());
+            self.ejected.send_replace(());
         }
     }
 
@@ -273,6 +295,13 @@ impl Cluster {
         let standings = self
             .each(|name, server| server.told(name), |listed, _| Standing::unresolved(listed.name.clone()));
         told.tell(&self.name, &standings);
+    }
+
+    /// Tells the observer of every server again.
+    pub fn tell_again(&self) {
+        let mut told = self.told.lock();
+        told.repeat();
+        self.tell(&mut told);
     }
 
     pub(super) fn names(&self) -> &Names {

@@ -1,7 +1,7 @@
 //! How busy one server is and how it has been answering: what outlives the lists it stands in.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::AcqRel, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::AcqRel, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
@@ -16,6 +16,8 @@ pub(super) struct Load {
     /// Microseconds to the first byte, smoothed; 0 before the first answer.
     latency: AtomicU64,
     error: Mutex<Option<LastError>>,
+    /// Its last answer that ended broke off.
+    broken_off: AtomicBool,
 }
 
 /// The last try that failed.
@@ -50,8 +52,21 @@ impl Load {
         self.latency.store(smoothed.max(1), Relaxed);
     }
 
-    /// A try failed.
-    pub(super) fn failed(&self, what: String) {
+    /// Whether its last answer that ended broke off.
+    pub(super) fn breaks_off(&self) -> bool {
+        self.broken_off.load(Relaxed)
+    }
+
+    /// An answer is complete.
+    pub(super) fn completed(&self) {
+        if self.breaks_off() {
+            self.broken_off.store(false, Relaxed);
+        }
+    }
+
+    /// A try failed, perhaps in the middle of an answer.
+    pub(super) fn failed(&self, in_the_middle: bool, what: String) {
+        self.broken_off.fetch_or(in_the_middle, Relaxed);
         *self.error.lock() = Some(LastError { at: SystemTime::now(), what });
     }
 

@@ -93,9 +93,16 @@ impl Roster {
         Err(if full { Failure::Full } else { Failure::NoServer })
     }
 
-    /// Whether a try that failed may be followed by one elsewhere.
-    pub(super) fn has_another(&self, tried: &[Endpoint]) -> bool {
-        self.untried(tried).any(|server| !server.is_full())
+    /// Whether a pick would give a server: one that is up, or, unless only such will do, any.
+    pub(super) fn has_another(&self, tried: &[Endpoint], up: bool) -> bool {
+        let mut full = false;
+        for server in self.untried(tried).filter(|server| server.is_up()) {
+            if !server.is_full() {
+                return true;
+            }
+            full = true;
+        }
+        !up && !full && self.untried(tried).any(|server| !server.is_full())
     }
 
     fn untried<'a>(&'a self, tried: &'a [Endpoint]) -> impl Iterator<Item = &'a Arc<Server>> {

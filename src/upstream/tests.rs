@@ -263,9 +263,56 @@ async fn a_server_gets_no_more_than_it_may_and_then_none_is_left() {
     let mut held: Vec<_> = (0..4).map(|_| bed.pick(&[]).unwrap()).collect();
     assert_eq!(bed.active(), [2, 2]);
     assert_eq!(bed.pick(&[]).err(), Some(Failure::Full));
-    assert!(!bed.cluster.may_retry(&[Endpoint::from(A.parse::<SocketAddr>().unwrap())], false));
+    assert!(!bed.cluster.may_retry(&[Endpoint::from(A.parse::<SocketAddr>().unwrap())], Failure::Reset));
     let freed = held.remove(0).server.endpoint.to_string();
     assert_eq!(bed.picks(1), [freed]);
+}
+
+#[tokio::test]
+async fn an_answer_is_given_up_only_for_a_server_that_is_up_and_has_room() {
+    let (_listener, good) = listener().await;
+    let (_socket, bad) = deaf();
+    let mut servers = specs(&[A, &good.to_string(), &bad.to_string()]);
+    servers[1].max_connections = std::num::NonZeroU32::new(1);
+    let mut bed = bed_of(&servers, hasty()).await;
+    bed.start().await;
+    bed.until(bad, false).await;
+    let first = [Endpoint::from(A.parse::<SocketAddr>().unwrap())];
+    assert!(bed.cluster.may_retry(&first, Failure::Status));
+    let held = bed.cluster.pick(&[first[0].clone(), Endpoint::from(bad)], None).unwrap();
+    assert_eq!(held.server.endpoint, good.into());
+    assert!(!bed.cluster.may_retry(&first, Failure::Status), "the one that is up is full");
+    assert!(!bed.cluster.may_retry(&first, Failure::Unreachable), "and will have room again");
+    let tried = [first[0].clone(), good.into()];
+    assert!(!bed.cluster.may_retry(&tried, Failure::Status), "the one that is left is down");
+    assert!(bed.cluster.may_retry(&tried, Failure::Unreachable), "but better than none");
+}
+
+#[tokio::test]
+async fn those_that_are_down_count_among_those_that_are_out() {
+    let (_listener, good) = listener().await;
+    let (_one, bad) = deaf();
+    let mut settings = hasty();
+    settings.eject.failures = 1;
+    let mut bed = bed(&[good.to_string(), bad.to_string()], settings).await;
+    bed.start().await;
+    bed.until(bad, false).await;
+    let server = bed.pick(&[]).unwrap().server;
+    bed.cluster.failed(&server, Failure::Reset, "connection reset".to_owned());
+    assert_eq!(bed.ups(), [true, false], "never the last");
+}
+
+#[tokio::test]
+async fn a_server_that_breaks_off_its_answers_is_left_out_though_they_begin() {
+    let mut settings = calm();
+    settings.eject.failures = 3;
+    let bed = bed(&[A, B], settings).await;
+    let server = bed.pick(&[]).unwrap().server;
+    for _ in 0..3 {
+        bed.cluster.answered(&server, SOON);
+        bed.cluster.failed(&server, Failure::BodyCut, "reset".to_owned());
+    }
+    assert!(!server.is_up());
 }
 
 #[tokio::test]
@@ -277,7 +324,7 @@ async fn requests_that_fail_take_a_server_out_for_a_while() {
     bed.until(B, true).await;
     let fail = |name: &str| {
         let server = (0..2).find_map(|_| bed.pick(&[]).ok().map(|p| p.server).filter(|s| &*s.name == name));
-        bed.cluster.failed(&server.unwrap(), "reset", "connection reset".to_owned());
+        bed.cluster.failed(&server.unwrap(), Failure::Reset, "connection reset".to_owned());
     };
     fail(A);
     assert_eq!(bed.ups(), [true, true]);
@@ -297,7 +344,7 @@ async fn never_is_more_than_half_of_a_cluster_left_out() {
     let bed = bed(&[A, B, C], settings).await;
     for _ in 0..9 {
         let server = bed.pick(&[]).unwrap().server;
-        bed.cluster.failed(&server, "reset", "connection reset".to_owned());
+        bed.cluster.failed(&server, Failure::Reset, "connection reset".to_owned());
     }
     assert_eq!(bed.ups().into_iter().filter(|up| !up).count(), 1);
 }

@@ -86,8 +86,8 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::upstream::Want;
     use crate::upstream::tests::{Bed, LONG, SOON, bed, calm, deaf, hasty, listener, specs};
+    use crate::upstream::{Failure, Want};
 
     const A: &str = "192.0.2.1:80";
     const B: &str = "192.0.2.2:80";
@@ -182,7 +182,7 @@ mod tests {
         settings.eject.failures = 1;
         let bed = bed(&[A, B], settings).await;
         let out = bed.pick(&[]).unwrap().server;
-        bed.cluster.failed(&out, "reset", "connection reset".to_owned());
+        bed.cluster.failed(&out, Failure::Reset, "connection reset".to_owned());
         bed.update(&[A, B, C]).await;
         assert_eq!(bed.cluster.servers().iter().filter(|s| !s.up()).count(), 1);
         assert!(!bed.picks(9).contains(&out.endpoint.to_string()));

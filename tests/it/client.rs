@@ -158,6 +158,18 @@ in_every_mode! {
         assert_eq!(origin.last().field("x-forwarded-for").as_deref(), Some("198.51.100.1, 10.0.0.7"));
     }
 
+    async fn nobody_speaks_for_a_client_whom_the_header_does_not_name(mode) {
+        let origin = Origin::start(|_| fresh("hello")).await;
+        let edge = Edge::with(mode, &[origin.address], proxied).await;
+        let forged = |path| get(path).field("X-Forwarded-For", "198.51.100.1").field("X-Forwarded-Proto", "https");
+        // The balancer passes on bytes; the fields in them are the client's own.
+        for (path, header) in [("/a", b"PROXY UNKNOWN\r\n".to_vec()), ("/b", v2(0x21, 0, &FROM)), ("/c", v2(0x21, 0x31, &[1; 216]))] {
+            assert_eq!(ask_behind(&edge, &header, forged(path)).await, says("127.0.0.1", "http"), "{path}");
+        }
+        // With LOCAL it speaks for itself.
+        assert_eq!(ask_behind(&edge, &v2(0x20, 0, &[]), forged("/d")).await, says("198.51.100.1", "https"));
+    }
+
     async fn what_a_header_says_that_nobody_vouches_for_is_ignored(mode) {
         let origin = Origin::start(|_| fresh("hello")).await;
         let edge = Edge::with(mode, &[origin.address], |setup| {

@@ -141,7 +141,7 @@ in_every_mode! {
         let shown: serde_json::Value = serde_json::from_slice(&shown.assert_status(200).body).unwrap();
         let state = &shown["upstreams"][0]["servers"][1];
         assert_eq!((&state["state"], &state["name"]), (&"out".into(), &server.into()));
-        assert_eq!(state["reason"], "3 failures in a row, last: 5xx");
+        assert_eq!(state["reason"], "3 failures in a row, last: status");
         assert_eq!(state["last_error"]["what"], "status 500");
     }
 

@@ -135,6 +135,11 @@ impl Told {
         self.tell_observer(now);
     }
 
+    /// Has the observer told of every server again, the next time.
+    pub fn repeat(&mut self) {
+        self.servers.clear();
+    }
+
     fn tell_observer(&mut self, now: &[Standing]) {
         let mut usable: HashMap<Arc<str>, bool> = HashMap::with_capacity(now.len());
         for standing in now {
