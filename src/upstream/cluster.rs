@@ -94,6 +94,7 @@ impl Cluster {
             ejected: watch::Sender::new(()),
             name,
         };
+        cluster.roster.store(Arc::new(cluster.gather()));
         Ok(Arc::new(cluster))
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::balance::{Algorithm, Balance, Seats};
 use super::endpoint::Endpoint;
 use super::failure::Failure;
-use super::load::InFlight;
+use super::load::{InFlight, Load};
 use super::server::Server;
 
 /// So often a pick is repeated whose server filled up in between.
@@ -33,13 +33,19 @@ pub(super) struct Roster {
 
 /// Servers that are chosen among.
 struct Tier {
-    servers: Vec<Arc<Server>>,
+    seats: Box<[Seat]>,
     algorithm: Algorithm,
+}
+
+/// A server, with what every pick asks of each of them close at hand: through the server it costs two loads more.
+struct Seat {
+    load: Arc<Load>,
+    server: Arc<Server>,
 }
 
 /// Which servers of a tier may be picked now.
 struct View<'a> {
-    servers: &'a [Arc<Server>],
+    seats: &'a [Seat],
     tried: &'a [Endpoint],
     /// Whether those that are down may be as well.
     down_too: bool,
@@ -48,18 +54,18 @@ struct View<'a> {
 impl Seats for View<'_> {
     #[inline]
     fn len(&self) -> usize {
-        self.servers.len()
+        self.seats.len()
     }
 
     #[inline]
     fn is_open(&self, seat: usize) -> bool {
-        let Some(server) = self.servers.get(seat) else { return false };
+        let Some(Seat { server, .. }) = self.seats.get(seat) else { return false };
         (self.down_too || server.is_up()) && !server.is_full() && !self.tried.contains(&server.endpoint)
     }
 
     #[inline]
     fn active(&self, seat: usize) -> usize {
-        self.servers.get(seat).map_or(usize::MAX, |server| server.active())
+        self.seats.get(seat).map_or(usize::MAX, |seat| seat.load.active())
     }
 }
 
@@ -72,7 +78,9 @@ impl Roster {
         let tier = |backup: bool| {
             let servers: Vec<_> = servers.iter().filter(|server| server.backup == backup).cloned().collect();
             let seats: Vec<_> = servers.iter().map(|s| (s.endpoint.to_string(), s.weight)).collect();
-            Tier { algorithm: Algorithm::new(balance, &seats), servers }
+            let algorithm = Algorithm::new(balance, &seats);
+            let seat = |server: Arc<Server>| Seat { load: server.load.clone(), server };
+            Tier { algorithm, seats: servers.into_iter().map(seat).collect() }
         };
         Self { tiers: [tier(false), tier(true)], servers }
     }
@@ -112,9 +120,9 @@ impl Roster {
 
 impl Tier {
     fn pick(&self, tried: &[Endpoint], key: Option<u64>, down_too: bool) -> Option<Picked> {
-        let view = View { servers: &self.servers, tried, down_too };
+        let view = View { seats: &self.seats, tried, down_too };
         (0..RACES).find_map(|_| {
-            let server = self.servers.get(self.algorithm.pick(&view, key)?)?;
+            let server = &self.seats.get(self.algorithm.pick(&view, key)?)?.server;
             let in_flight = server.load.enter(server.most)?;
             Some(Picked { server: server.clone(), in_flight })
         })

@@ -72,6 +72,7 @@ impl Server {
     }
 
     /// Requests under way.
+    #[inline]
     pub fn active(&self) -> usize {
         self.load.active()
     }

@@ -101,6 +101,7 @@ impl Passive {
     }
 
     /// Whether it is ejected.
+    #[inline]
     pub fn is_out(&self) -> bool {
         self.out.load(Relaxed)
     }

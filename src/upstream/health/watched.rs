@@ -43,6 +43,7 @@ pub struct Check {
 
 impl Watched {
     /// Whether its checks pass. It starts up.
+    #[inline]
     pub fn is_up(&self) -> bool {
         self.record.up.load(Relaxed)
     }
