@@ -66,7 +66,7 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     env_logger::Builder::from_env(env_logger::Env::new().filter_or(
         "FORELAND_LOG",
-        // Pingora's own lines repeat what the access log says of a request; its balancer tells who is up.
+        // Pingora's own lines repeat what the access log says of a request.
         // rustls tells what strangers do wrong, which is counted.
         "info,pingora_proxy=off,pingora_core=off,pingora_cache=off,rustls=error",
     ))
