@@ -25,7 +25,8 @@ impl Comparable for PathPattern {
         // An escape has several ways of writing.
         (!text.contains('%') && !text.starts_with('~')).then(|| match text.as_str() {
             "/" | "/*" => "*".to_owned(),
-            _ if text.ends_with('/') => text + "*",
+            // With a `*` elsewhere it is a whole pattern, and no beginning.
+            _ if text.ends_with('/') && !text.contains('*') => text + "*",
             _ => text,
         })
     }
@@ -133,6 +134,7 @@ mod tests {
             ("*.min.js", "*.js"),
             ("/a/*.js", "/a/"),
             ("~.*", "/a"),
+            ("/*/", "/a/"),
         ] {
             assert!(!covers(&[path(wide)], &[path(narrow)]), "{wide} {narrow}");
         }
