@@ -58,8 +58,8 @@ pub enum UpstreamError {
 }
 
 impl Cluster {
-    /// Makes a cluster without touching the network, so that `check` can too. Names have no address before
-    /// [`start`](Self::start).
+    /// Makes a cluster without waiting for anything. Names have no address before [`start`](Self::start); servers that
+    /// need no look-up are there, and inside a runtime begin to be checked.
     ///
     /// # Errors
     /// [`UpstreamError`] for a list that is none.
@@ -102,7 +102,6 @@ impl Cluster {
     /// does not resolve is a warning and tried again; the work ends at `shutdown` or when the cluster is dropped.
     pub async fn start(self: &Arc<Self>, shutdown: watch::Receiver<bool>) {
         let changed = self.changed.subscribe();
-        self.change(|_| ());
         self.look_up().await;
         tokio::spawn(background::look_up(Arc::downgrade(self), changed.clone(), shutdown.clone()));
         tokio::spawn(background::watch(

@@ -83,7 +83,6 @@ pub async fn bed_of(servers: &[ServerSpec], settings: Settings) -> Bed {
     let resolvers: names::Resolvers = Box::new(move |_| asked.clone());
     let registry = HealthRegistry::new();
     let cluster = Cluster::open_with("app".into(), servers, settings, observer, registry, resolvers).unwrap();
-    cluster.change(|_| ());
     cluster.look_up().await;
     Bed { cluster, told, book, stop: watch::Sender::new(false) }
 }
@@ -421,7 +420,6 @@ async fn the_systems_resolver_knows_localhost() {
     let cluster =
         Cluster::open("app", &specs(&["localhost:80"]), calm(), Arc::new(()), HealthRegistry::new());
     let cluster = cluster.unwrap();
-    cluster.change(|_| ());
     cluster.look_up().await;
     let Endpoint::Inet(address) = cluster.pick(&[], None).unwrap().server.endpoint else { panic!() };
     assert!(address.ip().is_loopback());
