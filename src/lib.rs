@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod cache;
 pub mod cli;
+pub mod compress;
 pub mod config;
 pub mod edge;
 pub mod explain;

@@ -44,6 +44,10 @@ tools() {
     command -v cc >/dev/null && command -v c++ >/dev/null && command -v make >/dev/null || missing+=(build-essential)
     command -v cmake >/dev/null || missing+=(cmake)
     command -v curl >/dev/null || missing+=(curl ca-certificates)
+    # Other decoders than ours, which tests/decoders.rs lets read what is compressed here.
+    command -v brotli >/dev/null || missing+=(brotli)
+    command -v gzip >/dev/null || missing+=(gzip)
+    command -v zstd >/dev/null || missing+=(zstd)
     if [ ${#missing[@]} -gt 0 ]; then
         if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
             echo "missing: ${missing[*]}. On Debian: sudo apt-get update && sudo apt-get install -y ${missing[*]}"

@@ -34,6 +34,11 @@ impl Coding {
         Self::ALL.into_iter().find(|coding| name.eq_ignore_ascii_case(coding.token().as_bytes()))
     }
 
+    /// Its position in [`Coding::ALL`].
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
     fn bit(self) -> u8 {
         1 << self as u8
     }
