@@ -7,6 +7,7 @@ pub mod compress;
 pub mod config;
 pub mod edge;
 pub mod explain;
+pub mod files;
 pub mod http;
 pub mod listen;
 pub mod net;
