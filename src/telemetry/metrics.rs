@@ -1,9 +1,11 @@
 //! The numbers an operator reads at `/metrics`, and the handles through which they are counted.
 
+use super::compress_metrics::{CompressCounters, CompressMetrics, Run, Why};
 use super::listener_metrics::ListenerMetrics;
 use super::route_metrics::RouteMetrics;
 use super::server_metrics::ServerMetrics;
 use super::table::Families;
+use crate::http::accept_encoding::Coding;
 use crate::verdict::{Declined, Kind, NotStored, Refused};
 use parking_lot::Mutex;
 use prometheus::{Histogram, IntCounter, IntCounterVec, Registry, TextEncoder};
@@ -17,6 +19,7 @@ pub struct Metrics {
     registry: Registry,
     families: Arc<Families>,
     totals: Arc<Totals>,
+    compress: CompressMetrics,
     collectors: Mutex<Vec<Collector>>,
 }
 
@@ -47,7 +50,14 @@ impl Metrics {
         families.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         families.config_generation.with_label_values::<&str>(&[]).set(0);
         let totals = Arc::new(Totals::resolve(&families));
-        Arc::new(Self { registry, families: Arc::new(families), totals, collectors: Mutex::default() })
+        let compress = CompressMetrics::resolve(&families.compress_shed);
+        Arc::new(Self {
+            registry,
+            families: Arc::new(families),
+            totals,
+            compress,
+            collectors: Mutex::default(),
+        })
     }
 
     /// The handle for requests of one route through one listener; resolved when a plan is built.
@@ -83,6 +93,16 @@ impl Metrics {
             Ok(kind) => self.totals.front_answered[kind.index()].inc(),
             Err(why) => self.totals.front_declined[why.index()].inc(),
         }
+    }
+
+    /// The handle for bodies of one compression in one use.
+    pub fn compress(&self, coding: Coding, run: Run) -> &CompressCounters {
+        self.compress.counters(&self.families, coding, run)
+    }
+
+    /// Counts a body that was not compressed because that would have cost too much then.
+    pub fn compress_shed(&self, why: Why) {
+        self.compress.shed(why);
     }
 
     /// Counts a refusal that does not end in [`RouteMetrics::record`], such as one connection too many.

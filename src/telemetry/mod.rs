@@ -11,6 +11,7 @@
 
 mod access_log;
 mod combined;
+mod compress_metrics;
 mod json;
 mod listener_metrics;
 mod log_fields;
@@ -24,6 +25,7 @@ mod throttle;
 pub mod timestamp;
 
 pub use access_log::{AccessLog, Format, UnknownFormat};
+pub use compress_metrics::{CompressCounters, Run, Why};
 pub use listener_metrics::{ConnectionGuard, ConnectionProtocol, Handshake, ListenerMetrics};
 pub use log_fields::{Entry, FIELDS, Field};
 pub use metrics::{Metrics, Reload};

@@ -1,6 +1,6 @@
 //! Every metric Foreland exports, in one table: its name, its labels and what it means.
 
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{CounterVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
 /// What kind of value a metric has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub enum Shape {
     Gauge,
     /// Durations in seconds, counted in [`BUCKETS`].
     Histogram,
+    /// Seconds that were spent in all; only ever grows.
+    Seconds,
 }
 
 /// One metric of the table.
@@ -48,6 +50,7 @@ macro_rules! table {
     (@family Counter) => { IntCounterVec };
     (@family Gauge) => { IntGaugeVec };
     (@family Histogram) => { HistogramVec };
+    (@family Seconds) => { CounterVec };
 }
 
 table! {
@@ -85,6 +88,14 @@ table! {
         "Whether a server is in rotation: 1 or 0.";
     upstream_connections: Gauge "foreland_upstream_connections" ["upstream", "server", "state"]
         "Connections to a server that are open now.";
+    compress_runs: Counter "foreland_compress_runs_total" ["coding", "run"]
+        "Bodies that were begun to be compressed or decompressed.";
+    compress_seconds: Seconds "foreland_compress_seconds_total" ["coding", "run"]
+        "Processor time that compressing and decompressing took.";
+    compress_bytes: Counter "foreland_compress_bytes_total" ["coding", "run", "side"]
+        "Bytes that went into and came out of compressing and decompressing.";
+    compress_shed: Counter "foreland_compress_shed_total" ["why"]
+        "Bodies that were not compressed because that would have cost too much then, and why.";
     refused: Counter "foreland_refused_total" ["reason"]
         "Requests and connections that Foreland refused, and why.";
     purges: Counter "foreland_purges_total" ["kind"]
@@ -109,6 +120,15 @@ trait Family: Sized {
 }
 
 impl Family for IntCounterVec {
+    fn open(row: Option<&Row>, registry: &Registry) -> prometheus::Result<Self> {
+        let row = present(row)?;
+        let family = Self::new(Opts::new(row.name, row.help), row.labels)?;
+        registry.register(Box::new(family.clone()))?;
+        Ok(family)
+    }
+}
+
+impl Family for CounterVec {
     fn open(row: Option<&Row>, registry: &Registry) -> prometheus::Result<Self> {
         let row = present(row)?;
         let family = Self::new(Opts::new(row.name, row.help), row.labels)?;
@@ -155,6 +175,8 @@ mod tests {
         foreland_cache_evictions_total{tier,reason} foreland_cache_fills{state}
         foreland_upstream_requests_total{upstream,server,result} foreland_upstream_duration_seconds{upstream}
         foreland_upstream_up{upstream,server} foreland_upstream_connections{upstream,server,state}
+        foreland_compress_runs_total{coding,run} foreland_compress_seconds_total{coding,run}
+        foreland_compress_bytes_total{coding,run,side} foreland_compress_shed_total{why}
         foreland_refused_total{reason} foreland_purges_total{kind} foreland_config_generation
         foreland_config_reloads_total{result} foreland_build_info{version}";
 
@@ -179,7 +201,8 @@ mod tests {
             let total = row.name.ends_with("_total");
             // A moment is a gauge; any other time is a duration, of which there are many.
             let seconds = row.name.ends_with("_seconds") && !row.name.ends_with("_not_after_seconds");
-            assert_eq!(total, row.shape == Shape::Counter, "{}", row.name);
+            assert_eq!(total, matches!(row.shape, Shape::Counter | Shape::Seconds), "{}", row.name);
+            assert_eq!(row.name.ends_with("_seconds_total"), row.shape == Shape::Seconds, "{}", row.name);
             assert_eq!(seconds, row.shape == Shape::Histogram, "{}", row.name);
             assert!(row.help.ends_with('.'), "{}", row.name);
         }
