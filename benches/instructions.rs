@@ -23,6 +23,7 @@ use std::net::IpAddr;
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
+mod forms;
 mod picks;
 mod plans;
 
@@ -56,6 +57,10 @@ const CASES: &[Case] = &[
     ("reuse", reuses),
     ("find", finds),
     ("lookup", lookups),
+    ("form", |rounds| forms::choices(&some_object(), b"gzip, deflate, br, zstd", rounds)),
+    ("form_read", |rounds| forms::choices(&some_object(), b"br;q=1.0, gzip;q=0.8, *;q=0.1", rounds)),
+    ("preferences", forms::preferences),
+    ("file_name", forms::names),
     ("decide10", |rounds| decides(10, rounds)),
     ("decide1000", |rounds| decides(1_000, rounds)),
     ("pick_round_robin", |rounds| picks::cluster_picks(&Balance::RoundRobin, rounds)),
@@ -191,7 +196,11 @@ fn reuses(rounds: u64) {
 fn object(key: Key) -> Arc<Object> {
     let fields = RESPONSE.iter().map(|(name, value)| (*name, value.as_bytes()));
     let head = StoredHead::new(200, fields, Some(1024), times(), None, Ruled::default());
-    Arc::new(Object { key, head, body: Body::pack(&[Bytes::from(vec![b'x'; 1024])]) })
+    Arc::new(Object::new(key, head, Body::pack(&[Bytes::from(vec![b'x'; 1024])])))
+}
+
+fn some_object() -> Arc<Object> {
+    object(foreland::cache::key::Recipe::new(7).url(Scheme::Http, "www.example.com", 80, "/a", None, None))
 }
 
 fn finds(rounds: u64) {

@@ -1,6 +1,9 @@
 //! What one generation of configuration means: immutable, valid, every name already resolved.
 
 use crate::cache::key::Parts;
+use crate::compress;
+use crate::files::Folder;
+use crate::http::accept_encoding::Coding;
 use crate::http::request::Scheme;
 use crate::route::{Subject, Table};
 use crate::rules::RuleSet;
@@ -12,6 +15,7 @@ use crate::verdict::Terms;
 use http::HeaderValue;
 use ipnet::IpNet;
 use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// One generation of configuration.
 pub struct Plan {
@@ -30,6 +34,8 @@ pub struct Plan {
     pub limits: Limits,
     /// One line per request.
     pub log: Arc<AccessLog>,
+    /// What is compressed and how.
+    pub compress: Arc<compress::Settings>,
 }
 
 /// An address that clients connect to.
@@ -78,6 +84,10 @@ pub struct Route {
     pub setup: Arc<setup::Route>,
     /// Who answers, if it is not Foreland itself.
     pub cluster: Option<Arc<Cluster>>,
+    /// The folder whose files answer, if any.
+    pub folder: Option<Arc<Folder>>,
+    /// Names the folder and how it is served, compression included: what is kept of its files is kept under it.
+    pub folder_id: u64,
     /// Counters per listener, in the order of the listeners.
     pub metrics: Vec<Arc<RouteMetrics>>,
 }
@@ -100,8 +110,13 @@ impl Plan {
             setup: route.clone(),
             cluster: match &route.action {
                 setup::Action::Upstream(name) => cluster(name),
-                setup::Action::Answer(_) => None,
+                setup::Action::Answer(_) | setup::Action::Files(_) => None,
             },
+            folder: match &route.action {
+                setup::Action::Files(settings) => Some(Arc::new(Folder::new(settings.clone()))),
+                setup::Action::Answer(_) | setup::Action::Upstream(_) => None,
+            },
+            folder_id: folder_id(route, &setup.compress),
             metrics: listeners.iter().map(|listener| metrics.route(&listener.name, &route.name)).collect(),
         });
         Self {
@@ -111,6 +126,7 @@ impl Plan {
             trusted_proxies: setup.trusted_proxies.clone(),
             limits,
             log,
+            compress: Arc::new(setup.compress.clone()),
             listeners,
         }
     }
@@ -141,6 +157,12 @@ impl Plan {
         own.unwrap_or(self.limits.max_body)
     }
 
+    /// What is compressed on the route at a position, and how; `None` where nothing is.
+    pub fn compress(&self, route: usize) -> Option<&Arc<compress::Settings>> {
+        let on = self.routes.get(route).is_some_and(|route| route.setup.compress);
+        Some(&self.compress).filter(|settings| on && !settings.codings.is_empty())
+    }
+
     /// Every cluster once.
     pub fn clusters(&self) -> Vec<&Arc<Cluster>> {
         let mut clusters: Vec<_> = self.routes.iter().filter_map(|route| route.cluster.as_ref()).collect();
@@ -167,6 +189,16 @@ impl Plan {
     }
 }
 
+/// Tells folders apart by every one of their settings, and by what compression does to the heads of their files.
+fn folder_id(route: &setup::Route, compress: &compress::Settings) -> u64 {
+    match &route.action {
+        setup::Action::Files(settings) => {
+            xxh3_64(format!("{settings:?} {} {compress:?}", route.compress).as_bytes())
+        }
+        setup::Action::Answer(_) | setup::Action::Upstream(_) => 0,
+    }
+}
+
 /// Cache rules, and which of them decide about one request.
 #[derive(Clone, Copy)]
 pub struct Ruled<'p> {
@@ -190,6 +222,16 @@ impl<'p> Ruled<'p> {
     /// Whether it may wait for somebody else's fetch.
     pub fn collapse(&self) -> bool {
         self.rules.is_none_or(|rules| rules.collapse(self.terms))
+    }
+
+    /// Whether the answer is compressed.
+    pub fn compress(&self) -> bool {
+        self.rules.is_none_or(|rules| rules.compress(self.terms))
+    }
+
+    /// The compression that the origin is asked for.
+    pub fn accept_encoding(&self) -> Option<Coding> {
+        self.rules.and_then(|rules| rules.accept_encoding(self.terms))
     }
 
     /// The name of the rule that log and metrics show.

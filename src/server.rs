@@ -12,12 +12,13 @@ mod upstreams;
 mod works;
 
 use crate::cache::Cache;
+use crate::compress;
 use crate::config;
 use crate::edge::Edge;
 use crate::listen::Connections;
 use crate::net::{self, ListenAddress};
 use crate::setup::Setup;
-use crate::state::{ORPHANS, State};
+use crate::state::{AT_THE_DISK, ORPHANS, State};
 use crate::telemetry::{Metrics, Reload, Throttle};
 use crate::tls::Tickets;
 use crate::upstream::{HealthRegistry, UpstreamError, tls};
@@ -143,14 +144,19 @@ impl Server {
     pub async fn start(setup: Setup, file: Option<config::Loaded>) -> Result<Self, StartError> {
         let (background, background_ends) = watch::channel(false);
         let metrics = Metrics::new();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let state = Arc::new(State {
             cache: Arc::new(Cache::new(setup.cache)),
+            load: Arc::new(compress::Load::new(cores)),
+            builders: compress::Pool::new(cores.div_ceil(2)),
             metrics: metrics.clone(),
             orphans: Arc::new(Semaphore::new(ORPHANS)),
             refreshes: Arc::new(Semaphore::new(ORPHANS)),
             health: HealthRegistry::new(),
             tickets: Tickets::new().map_err(StartError::Tls)?,
             origin_errors: Throttle::default(),
+            disk: Arc::new(Semaphore::new(AT_THE_DISK)),
+            file_errors: Throttle::default(),
             stray_callers: Throttle::default(),
         });
         let mut works = Works::new(state.clone(), background_ends.clone(), file);

@@ -1,6 +1,6 @@
 //! What a configuration asks for: compiled and checked, every value valid, nothing opened yet.
 //!
-//! `config` makes one from files, `proxy` and `demo` from their arguments. The server turns it into a `Plan`: it
+//! `config` makes one from files, `proxy`, `files` and `demo` from their arguments. The server turns it into a `Plan`: it
 //! opens what is new, keeps what is there already, and changes nothing if that fails.
 
 use crate::cache::Settings as CacheSettings;
@@ -10,6 +10,7 @@ use crate::rules::RuleSet;
 use crate::telemetry::Format;
 use crate::tls;
 use crate::upstream::{ServerAddress, ServerSpec, Settings as UpstreamSettings};
+use crate::{compress, files};
 use bytes::Bytes;
 use http::HeaderValue;
 use ipnet::IpNet;
@@ -31,6 +32,8 @@ pub struct Setup {
     pub routes: Vec<Arc<Route>>,
     /// How the cache behaves.
     pub cache: CacheSettings,
+    /// What is compressed and how.
+    pub compress: compress::Settings,
     /// The access log.
     pub log: Log,
     /// Bounds on clients.
@@ -101,12 +104,16 @@ pub struct Route {
     pub rewrite: Option<Rewrite>,
     /// Bytes of a request body, instead of those of the limits.
     pub max_body: Option<u64>,
+    /// Whether its answers are compressed.
+    pub compress: bool,
 }
 
 /// Who answers.
 pub enum Action {
     /// Foreland itself.
     Answer(Answer),
+    /// The files of a folder.
+    Files(files::Settings),
     /// The cluster of this name, which is one of the setup's.
     Upstream(Arc<str>),
 }
@@ -135,13 +142,24 @@ impl Setup {
     pub fn simple(bind: ListenAddress, servers: Vec<ServerAddress>, rules: Arc<RuleSet>) -> Self {
         let servers = servers.into_iter().map(ServerSpec::from).collect();
         let upstream = Upstream { name: "origin".into(), servers, settings: UpstreamSettings::default() };
+        Self::one(bind, Route::to(&upstream.name, rules), vec![upstream])
+    }
+
+    /// One folder behind one route that takes everything.
+    pub fn files(bind: ListenAddress, settings: files::Settings) -> Self {
+        Self::one(bind, Route::of("default", Action::Files(settings)), Vec::new())
+    }
+
+    /// One listener, one route, and everything else as it is by default; no operator.
+    fn one(bind: ListenAddress, route: Route, upstreams: Vec<Upstream>) -> Self {
         Self {
             listeners: vec![Listener::at(bind)],
             admin: None,
             trusted_proxies: Arc::default(),
-            routes: vec![Arc::new(Route::to(&upstream.name, rules))],
-            upstreams: vec![upstream],
+            routes: vec![Arc::new(route)],
+            upstreams,
             cache: CacheSettings::default(),
+            compress: compress::Settings::default(),
             log: Log { format: Format::Json, file: None },
             limits: Limits::default(),
         }
@@ -151,32 +169,27 @@ impl Setup {
 impl Route {
     /// A route named `default` that sends every request to a cluster.
     pub fn to(upstream: &Arc<str>, rules: Arc<RuleSet>) -> Self {
-        Self {
-            name: "default".into(),
-            place: "".into(),
-            takes: Match::default(),
-            action: Action::Upstream(upstream.clone()),
-            rules: Some(rules),
-            request_headers: Edits::default(),
-            response_headers: Edits::default(),
-            rewrite: None,
-            max_body: None,
-        }
+        Self { rules: Some(rules), ..Self::of("default", Action::Upstream(upstream.clone())) }
     }
 
     /// The route of requests that no other takes: not found.
     pub fn nowhere() -> Self {
-        let answer = Answer { status: 404, fields: Vec::new(), body: Bytes::new() };
+        Self::of("", Action::Answer(Answer { status: 404, fields: Vec::new(), body: Bytes::new() }))
+    }
+
+    /// A route that takes everything and changes nothing.
+    fn of(name: &str, action: Action) -> Self {
         Self {
-            name: "".into(),
+            name: name.into(),
             place: "".into(),
             takes: Match::default(),
-            action: Action::Answer(answer),
+            action,
             rules: None,
             request_headers: Edits::default(),
             response_headers: Edits::default(),
             rewrite: None,
             max_body: None,
+            compress: true,
         }
     }
 }

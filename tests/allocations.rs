@@ -241,5 +241,5 @@ fn stored(key: Key, now: u64) -> Arc<Object> {
     };
     let times = StoredTimes { received_at: now, life };
     let head = StoredHead::new(200, std::iter::empty(), Some(1), times, None, Ruled::default());
-    Arc::new(Object { key, head, body: Body::pack(&[bytes::Bytes::from_static(b"x")]) })
+    Arc::new(Object::new(key, head, Body::pack(&[bytes::Bytes::from_static(b"x")])))
 }

@@ -6,14 +6,14 @@
 #                      A command that shows no output must succeed. One that ends in <<'EOF' goes on to the line EOF.
 #   ```console skip    is not run; an HTML comment right above it says why.
 #
-# `./foreland demo` and `./foreland serve` are started for the commands after them, and stopped at the end. Commands run
+# `./foreland demo`, `files` and `serve` are started for the commands after them, and stopped at the end. Commands run
 # in a folder of their own, which is empty at first.
 # FORELAND_BIN names a binary to use; without it one is built. The last line is `readme: N passed, N failed`.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readme=${1:-README.md}
-ports=(8080 8081 8090 9900 9990)
+ports=(8080 8081 8082 8090 9900 9990)
 binary=${FORELAND_BIN:-}
 
 passed=0
@@ -119,7 +119,8 @@ check_ports() {
     done
 }
 
-# Starts a server and waits, at most half a minute, until the admin address that it prints says that it is ready.
+# Starts a server and waits, at most half a minute, until the admin address that it prints says that it is ready, or,
+# where it has none, until it says that it listens.
 start_server() {
     local tries admin server said=$work/server-${#servers[@]}
     : >"$said"
@@ -130,6 +131,10 @@ start_server() {
     for ((tries = 0; tries < 300; tries++)); do
         admin=$(grep -m 1 -o 'http://[^ ]*/metrics' "$said" || true)
         if [ -n "$admin" ] && curl -sf -o /dev/null --max-time 2 "${admin%metrics}readyz"; then
+            cat "$said"
+            return
+        fi
+        if [ "$1" = files ] && grep -q 'listening on' "$said"; then
             cat "$said"
             return
         fi
@@ -175,7 +180,7 @@ stop_servers() {
 # Runs the command $1, whose output README.md shows in the file $2, and says what is wrong with it.
 run_command() {
     local command=$1 wanted=$2 got=$work/got status=0
-    if [[ $command == './foreland demo'* || $command == './foreland serve'* ]]; then
+    if [[ $command =~ ^\./foreland\ (demo|files|serve) ]]; then
         local arguments
         read -ra arguments <<<"${command#./foreland }"
         start_server "${arguments[@]}" >"$got" 2>&1 || { indent <"$got"; return 1; }

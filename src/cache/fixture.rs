@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub(super) const NOW: u64 = 1_000_000;
 
 /// A lifetime of so many seconds and nothing special.
-pub(super) fn life(seconds: u32) -> Lifetime {
+pub(crate) fn life(seconds: u32) -> Lifetime {
     Lifetime {
         lifetime: seconds,
         initial_age: 0,

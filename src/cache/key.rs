@@ -67,6 +67,15 @@ impl Recipe {
         self.key(bytes)
     }
 
+    /// The key of a file: `folder` names the folder and how it is served, `name` the file in it. No URL has it.
+    pub fn file(&self, folder: u64, name: &str) -> Key {
+        let mut bytes = zeroes(9 + name.len());
+        bytes[0] = FILE;
+        bytes[1..9].copy_from_slice(&folder.to_be_bytes());
+        bytes[9..].copy_from_slice(name.as_bytes());
+        self.key(bytes)
+    }
+
     fn key(&self, bytes: KeyBytes) -> Key {
         Key { hash: xxh3_128_with_seed(&bytes, self.seed), bytes }
     }
@@ -94,6 +103,9 @@ const START: usize = 3;
 
 /// In the first byte, beside the scheme: a query follows the path. `?` alone differs from no query.
 const HAS_QUERY: u8 = 2;
+
+/// In place of the first byte of a URL: a file.
+const FILE: u8 = 0x80;
 
 const HEADER: u8 = b'h';
 const COOKIE: u8 = b'c';

@@ -9,6 +9,7 @@
 //! fresh after it; a fetch belongs to no client. It deliberately knows no socket and, but for `storage`, no Pingora.
 
 pub mod collapse;
+pub mod forms;
 pub mod key;
 pub mod marks;
 pub mod object;
@@ -18,15 +19,16 @@ pub mod storage;
 pub mod store;
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 
 use crate::http::fields::Fields;
 use crate::http::vary;
 use crate::verdict::{Key, MissWhy, NotStored, StaleWhy, Stored};
 use arc_swap::ArcSwap;
 use collapse::{Flights, Joined, same_guess};
+use forms::{Added, Form, Made};
 use marks::{Mark, Marks};
-use object::{Object, StoredHead, Variant};
+use object::{Body, Object, StoredHead, Variant};
 use policy::{RequestDirectives, Reuse};
 use std::sync::Arc;
 use store::fill::{Fill, FillReader, FillWriter, Verdict};
@@ -232,7 +234,7 @@ impl Cache {
 
     /// What is to be validated, unless a purge took it away in between.
     fn still_there(&self, stale: Option<Arc<Object>>) -> Option<Arc<Object>> {
-        stale.filter(|stale| self.ram.peek(stale.key.hash, |o| std::ptr::eq(o, &**stale)).is_some())
+        stale.filter(|stale| self.ram.peek(stale.key.hash, |o| o.is_same(stale)).is_some())
     }
 
     fn fresh(&self, ask: &Ask<'_>) -> Option<Arc<Object>> {
@@ -252,6 +254,16 @@ impl Cache {
     /// Starts to take in a response that may be stored.
     pub fn writer(&self, fill: &Arc<Fill>) -> FillWriter {
         FillWriter::new(fill.clone(), self.ram.reserve(), self.max_object_of(fill))
+    }
+
+    /// Starts to take in another form of a body, and gathers so many bytes of it at most.
+    pub fn form_writer(&self, fill: &Arc<Fill>, most: u64) -> FillWriter {
+        FillWriter::new(fill.clone(), self.ram.reserve(), most.min(self.max_object()))
+    }
+
+    /// Whether an object is still stored, perhaps with other forms of its body.
+    pub fn is_there(&self, object: &Object) -> bool {
+        self.ram.peek(object.key.hash, |o| o.is_same(object)).is_some()
     }
 
     /// Longest body that is stored, in bytes.
@@ -321,7 +333,7 @@ impl Cache {
     /// A purge between the start of the fetch and now wins.
     fn keep_unless_doomed(&self, fill: &Fill, object: &Arc<Object>) -> Stored {
         if fill.is_doomed() {
-            self.ram.remove(fill.key.hash, |o| std::ptr::eq(o, &**object));
+            self.ram.remove(fill.key.hash, |o| o.is_same(object));
         } else {
             self.marks.clear(&fill.key, fill.with_credentials);
         }
@@ -330,8 +342,13 @@ impl Cache {
 
     /// The origin confirmed the stored response: stores it again with its new head.
     pub fn confirm(&self, fill: &Arc<Fill>, head: StoredHead, stale: &Arc<Object>) {
-        let head = head.with_length(stale.body.len());
-        let object = Arc::new(Object { key: fill.key.clone(), head, body: stale.body.clone() });
+        let mut head = head.with_length(stale.body.len());
+        // The same bytes: who makes other forms of them goes on, and what was made stays.
+        head.desk = head.desk.map(|new| stale.head.desk.clone().unwrap_or(new));
+        let present = self.ram.peek(fill.key.hash, |o| o.is_same(stale));
+        let made = present.as_ref().unwrap_or(stale);
+        let made = if head.desk.is_some() { made.made.under(&head) } else { Made::default() };
+        let object = Arc::new(Object { made, ..Object::new(fill.key.clone(), head, stale.body.clone()) });
         let variant = object.head.variant.as_deref();
         if fill.is_doomed() {
             fill.confirm(object);
@@ -359,9 +376,43 @@ impl Cache {
     /// A stored response turned out not to be what the origin has: forgets it, and sends whoever waits for the
     /// fetch to the origin.
     pub fn disown(&self, fill: &Arc<Fill>, stale: &Arc<Object>) {
-        self.ram.remove(fill.key.hash, |o| std::ptr::eq(o, &**stale));
+        self.ram.remove(fill.key.hash, |o| o.is_same(stale));
         self.flights.remove(fill);
         fill.decide(Verdict::NotStored(NotStored::Status));
+    }
+
+    /// Puts another form of a stored body beside it, unless that has gone since.
+    pub fn add_form(&self, parent: &Object, form: Form, body: &Body) -> Added {
+        let Some(desk) = &parent.head.desk else { return Added::Gone };
+        let _alone = desk.edit();
+        // What the origin confirmed meanwhile has a new head: each time round, that is what counts.
+        while let Some(present) = self.ram.peek(parent.key.hash, |o| o.is_same(parent)) {
+            let head = forms::head_of(&present.head, form, Some(body)).with_length(body.len());
+            let made = Arc::new(Object::new(present.key.clone(), head, body.clone()));
+            let object = Arc::new(present.with(present.made.with(form, made)));
+            match self.ram.exchange(&present, object) {
+                Ok(true) => return Added::Yes,
+                Ok(false) => {}
+                Err(_) => return Added::TooLarge,
+            }
+        }
+        Added::Gone
+    }
+
+    /// Keeps what is not a response of an origin: a file. It may be too large.
+    pub fn keep(&self, object: Arc<Object>) -> bool {
+        let key = object.key.clone();
+        self.ram.insert(object, |o| o.key == key).is_ok()
+    }
+
+    /// What was kept under a key.
+    pub fn kept(&self, key: &Key) -> Option<Arc<Object>> {
+        self.ram.find(key.hash, |o| o.key == *key)
+    }
+
+    /// Forgets what was kept.
+    pub fn drop_kept(&self, object: &Object) {
+        self.ram.remove(object.key.hash, |o| o.is_same(object));
     }
 
     /// A response that went past the cache could have been stored: let the next one in.

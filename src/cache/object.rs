@@ -1,11 +1,14 @@
 //! A stored response as plain data: its head ready for the wire, its body, and how long it may be used.
 
+use super::forms::{Desk, Made};
 use super::policy::StoredTimes;
 use super::store::ram::Weigh;
+use crate::http::accept_encoding::Coding;
 use crate::verdict::Key;
 use bytes::Bytes;
 use smallvec::SmallVec;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes a resident object costs beside head, body and key: itself, and its places in queue and table (about 70
 /// bytes, with room to grow).
@@ -40,6 +43,12 @@ pub struct StoredHead {
     pub variant: Option<Arc<Variant>>,
     /// What cache rules decided for it.
     pub ruled: Ruled,
+    /// How the body is compressed, if that is one that can be undone here.
+    pub coding: Option<Coding>,
+    /// Who makes other forms of the body; `None` where there are none to be made.
+    pub desk: Option<Arc<Desk>>,
+    /// Whether the body was made here of another one.
+    pub is_form: bool,
 }
 
 /// What cache rules decided for a stored response. It stays with the object: a reload changes it at the next fetch.
@@ -135,7 +144,14 @@ impl StoredHead {
         }
         wire.shrink_to_fit();
         let (fields, variant) = (places.into(), variant.map(Arc::new));
-        Self { wire: Bytes::from(wire), shown, received, fields, status, length, times, variant, ruled }
+        let wire = Bytes::from(wire);
+        let (coding, desk, is_form) = (None, None, false);
+        Self { wire, shown, received, fields, status, length, times, variant, ruled, coding, desk, is_form }
+    }
+
+    /// Whether its body can be had in several forms, of which this is one.
+    pub fn has_forms(&self) -> bool {
+        self.is_form || self.desk.is_some()
     }
 
     /// The same head for a body whose length is known now.
@@ -209,10 +225,17 @@ impl StoredHead {
         self.fields().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v)
     }
 
+    /// The first value of a field that is shown; `name` in any case.
+    pub fn first_shown(&self, name: &str) -> Option<&[u8]> {
+        self.shown_fields().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v)
+    }
+
     /// Bytes it holds.
     fn size(&self) -> u64 {
         let variant = self.variant.as_ref().map_or(0, |v| v.values.len() + v.names.len() * 32 + 64);
-        (self.wire.len() + self.fields.len() * size_of::<FieldAt>() + variant + self.ruled.size()) as u64
+        let desk = self.desk.as_ref().map_or(0, |_| size_of::<Desk>() + 16);
+        (self.wire.len() + self.fields.len() * size_of::<FieldAt>() + variant + self.ruled.size() + desk)
+            as u64
     }
 }
 
@@ -323,9 +346,55 @@ pub struct Object {
     pub head: StoredHead,
     /// Its body.
     pub body: Body,
+    /// The same body in other compressions.
+    pub made: Made,
+    /// What it was read from, if that was a file.
+    pub witness: Option<Arc<Witness>>,
+}
+
+/// By what a file is known again that an object was read from.
+#[derive(Debug)]
+pub struct Witness {
+    /// What was seen of it when it was read.
+    pub stamp: Box<[u64]>,
+    checked: AtomicU64,
+}
+
+impl Witness {
+    /// Seen at a time, in seconds since 1970.
+    pub fn new(stamp: Box<[u64]>, now: u64) -> Self {
+        Self { stamp, checked: AtomicU64::new(now) }
+    }
+
+    /// When it was looked at last and was the same.
+    pub fn checked(&self) -> u64 {
+        self.checked.load(Ordering::Relaxed)
+    }
+
+    /// It was looked at, and is the same.
+    pub fn confirm(&self, now: u64) {
+        self.checked.store(now, Ordering::Relaxed);
+    }
 }
 
 impl Object {
+    /// A response, as it came.
+    pub fn new(key: Key, head: StoredHead, body: Body) -> Self {
+        Self { key, head, body, made: Made::default(), witness: None }
+    }
+
+    /// The same response with other forms of its body.
+    pub fn with(&self, made: Made) -> Self {
+        let (key, head, body) = (self.key.clone(), self.head.clone(), self.body.clone());
+        Self { key, head, body, made, witness: self.witness.clone() }
+    }
+
+    /// Whether it is that one, perhaps with other forms of its body.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let desks = self.head.desk.as_ref().zip(other.head.desk.as_ref());
+        std::ptr::eq(self, other) || desks.is_some_and(|(one, other)| Arc::ptr_eq(one, other))
+    }
+
     /// Whether it is the one that a request with these selecting fields means.
     pub fn is_variant(&self, variant: Option<&Variant>) -> bool {
         self.head.variant.as_deref() == variant
@@ -338,7 +407,9 @@ impl Weigh for Object {
     }
 
     fn weight(&self) -> u64 {
-        self.body.len() + self.head.size() + self.key.bytes.len() as u64 + BOOKKEEPING
+        let made: u64 = self.made.iter().map(|(_, form)| form.weight()).sum();
+        let stamp = self.witness.as_ref().map_or(0, |witness| witness.stamp.len() * 8 + 48) as u64;
+        self.body.len() + self.head.size() + self.key.bytes.len() as u64 + BOOKKEEPING + made + stamp
     }
 }
 

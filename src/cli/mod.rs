@@ -1,7 +1,7 @@
 //! The command line: one file per command.
 //!
-//! `serve` runs what a configuration describes; `proxy` puts the edge in front of any origin with no file; `demo` does
-//! so with a slow origin of its own. All run through `run`, which starts the server, waits for signals and turns the
+//! `serve` runs what a configuration describes; `proxy` puts the edge in front of any origin with no file, `files` serves
+//! a folder likewise; `demo` shows a slow origin of its own. All run through `run`, which starts the server, waits for signals and turns the
 //! end into an exit code. `check`, `explain` and `test` read a configuration and start nothing; `reload` and `upstreams`
 //! ask a running node.
 
@@ -11,6 +11,7 @@ mod demo;
 mod demo_body;
 pub mod demo_origin;
 mod explain;
+mod files;
 mod output;
 mod proxy;
 mod reload;
@@ -39,6 +40,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Say what becomes of a request, and why: route, rules, key, lifetime
     Explain(explain::Arguments),
+    /// The files of a folder, compressed, with no configuration file
+    Files(files::Arguments),
     /// The edge in front of one or more origin servers, with no configuration file
     Proxy(proxy::Arguments),
     /// Make a running node read its configuration again
@@ -76,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::main(arguments),
         Command::Demo(arguments) => demo::main(arguments),
         Command::Explain(arguments) => explain::main(arguments),
+        Command::Files(arguments) => files::main(arguments),
         Command::Proxy(arguments) => proxy::main(arguments),
         Command::Reload(arguments) => reload::main(arguments),
         Command::Serve(arguments) => serve::main(arguments),

@@ -1,6 +1,6 @@
 //! Every value in force, in the words of the file: what a reload compares.
 
-use super::sections::{ADMIN, LISTENER, ROUTE, SERVER, TOP, UPSTREAM};
+use super::sections::{ADMIN, COMPRESS, FILES, LISTENER, ROUTE, SERVER, TOP, UPSTREAM};
 use super::{Files, Kind, Need, Node, Section, Value, flatten};
 use crate::setup::Setup;
 
@@ -26,7 +26,7 @@ pub fn of(root: &Node, setup: &Setup, rules: &[Effective]) -> Vec<Effective> {
         values.extend(servers_whole(section(&format!("upstream {}", key.text), &UPSTREAM, node)));
     }
     for (route, node) in setup.routes.iter().zip(list(root, "routes")) {
-        values.extend(section(&format!("route {}", route.name), &ROUTE, node));
+        values.extend(of_route(&format!("route {}", route.name), node));
     }
     values
         .extend(setup.trusted_proxies.iter().map(|net| one("trusted_proxies", "networks", &net.to_string())));
@@ -35,6 +35,7 @@ pub fn of(root: &Node, setup: &Setup, rules: &[Effective]) -> Vec<Effective> {
             values.extend(section(name, table, root.at(name).unwrap_or(&nothing)));
         }
     }
+    values.extend(of_compress(root.at("compress").unwrap_or(&nothing)));
     match root.at("admin").and_then(Node::as_text) {
         Some(word) => values.push(one("admin", "bind", word)),
         None => values.extend(section("admin", &ADMIN, root.at("admin").unwrap_or(&nothing))),
@@ -48,6 +49,44 @@ pub fn section(subject: &str, table: &'static Section, node: &Node) -> Vec<Effec
     // An empty section says as much as none.
     let values = flatten(table, node).into_iter().filter(|(_, value)| value != "{}");
     values.map(|(path, value)| one(subject, &key(&path), &value)).collect()
+}
+
+/// A route, whose folder has all of its keys even if only its path is written.
+fn of_route(subject: &str, node: &Node) -> Vec<Effective> {
+    let mut values: Vec<Effective> = section(subject, &ROUTE, node).into_iter().map(expires_listed).collect();
+    let path = node.at("files").filter(|files| files.as_map().is_none()).and_then(Node::as_scalar);
+    let (Some(at), Some(path)) = (values.iter().position(|value| value.key == "files"), path) else {
+        return values;
+    };
+    let absent = Node { span: node.span, value: Value::Map(Vec::new()) };
+    let keys = section(subject, &FILES, &absent)
+        .into_iter()
+        .map(|value| Effective { key: format!("files.{}", value.key), ..value });
+    let keys: Vec<Effective> = [one(subject, "files.root", path.shown())].into_iter().chain(keys).collect();
+    values.splice(at..=at, keys);
+    values
+}
+
+/// Lifetimes by media type as the elements of a list, for their order counts: `image/* 30d`.
+fn expires_listed(value: Effective) -> Effective {
+    const EXPIRES: &str = "files.expires";
+    let Effective { subject, key, value } = value;
+    let of = key.strip_prefix(EXPIRES).map(|of| of.strip_prefix('.').unwrap_or("*").to_owned());
+    match of {
+        Some(of) => Effective { subject, key: EXPIRES.to_owned(), value: format!("{of} {value}") },
+        None => Effective { subject, key, value },
+    }
+}
+
+/// Compression, whose codings are one value: their order counts, and `off` means none of them.
+fn of_compress(node: &Node) -> Vec<Effective> {
+    let absent = Node { span: node.span, value: Value::Map(Vec::new()) };
+    let word = node.as_text();
+    let values = section("compress", &COMPRESS, if word.is_some() { &absent } else { node });
+    let (codings, mut rest): (Vec<_>, Vec<_>) = values.into_iter().partition(|value| value.key == "codings");
+    let codings: Vec<String> = codings.into_iter().map(|value| value.value).collect();
+    rest.insert(0, one("compress", "codings", word.unwrap_or(&codings.join(", "))));
+    rest
 }
 
 /// A server and what is said of it as one value: `app2:8080, weight 2`. What is as always is not said.

@@ -13,6 +13,8 @@ pub trait Env: Send + Sync {
     fn read(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>>;
     /// The names in a folder, in any order.
     fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
+    /// Whether there is a folder at a path; why not, if there is none.
+    fn folder(&self, path: &Path) -> io::Result<()>;
     /// Whether there are authorities here to verify servers against; why not, if there are none.
     fn authorities(&self) -> Result<(), String> {
         Ok(())
@@ -46,6 +48,14 @@ impl Env for System {
         Ok(names)
     }
 
+    fn folder(&self, path: &Path) -> io::Result<()> {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        match std::fs::metadata(path)?.is_dir() {
+            true => Ok(()),
+            false => Err(io::Error::from(io::ErrorKind::NotADirectory)),
+        }
+    }
+
     fn authorities(&self) -> Result<(), String> {
         tls::system_authorities().map(drop).map_err(str::to_owned)
     }
@@ -67,6 +77,20 @@ impl Env for Nothing {
     fn list(&self, _: &Path) -> io::Result<Vec<String>> {
         Err(io::Error::from(io::ErrorKind::NotFound))
     }
+
+    fn folder(&self, _: &Path) -> io::Result<()> {
+        Err(io::Error::from(io::ErrorKind::NotFound))
+    }
+}
+
+/// Why there is no folder, in words.
+pub fn no_folder(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such folder".to_owned(),
+        io::ErrorKind::NotADirectory => "it is a file".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -82,6 +106,9 @@ mod tests {
         assert_eq!(System.read(&folder.join("a.yaml"), 4).unwrap().len(), 5);
         assert_eq!(System.list(&folder).unwrap(), ["a.yaml"]);
         assert!(System.read(&folder, 4).is_err() && System.list(&folder.join("gone")).is_err());
+        assert!(System.folder(&folder).is_ok() && System.folder(Path::new("")).is_ok());
+        let why = |path: &str| no_folder(&System.folder(&folder.join(path)).unwrap_err());
+        assert_eq!((why("gone"), why("a.yaml")), ("there is no such folder".into(), "it is a file".into()));
         std::fs::remove_dir_all(&folder).unwrap();
         assert!(System.list(Path::new("")).unwrap().contains(&"Cargo.toml".to_owned()));
         assert_eq!(System.variable("FORELAND_SURELY_NOT_SET"), None);

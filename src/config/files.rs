@@ -21,6 +21,8 @@ pub struct Files {
     /// What else would change the configuration by changing: secrets, bodies, folders that names were looked for in,
     /// and files that cannot be read yet.
     besides: Vec<PathBuf>,
+    /// Keys, certificates and secrets.
+    taken: Vec<PathBuf>,
     secrets: Secrets,
 }
 
@@ -39,7 +41,7 @@ pub struct File {
 impl Files {
     /// No files yet; those to come are read from `env`.
     pub fn new(env: Arc<dyn Env>) -> Self {
-        Self { env, files: Vec::new(), besides: Vec::new(), secrets: Secrets::default() }
+        Self { env, files: Vec::new(), besides: Vec::new(), taken: Vec::new(), secrets: Secrets::default() }
     }
 
     /// Adds a text that is no file, such as one compiled in. Relative paths in it are relative to the working directory.
@@ -114,6 +116,25 @@ impl Files {
         self.files.iter().filter_map(|f| f.path.as_deref()).chain(self.besides.iter().map(PathBuf::as_path))
     }
 
+    /// What the configuration was read from, keys and secrets included, that is below a folder.
+    pub fn within(&self, folder: &Path) -> Option<String> {
+        let folder = clean(folder);
+        let below = |path: &Path| {
+            let path = clean(path);
+            path.starts_with(&folder)
+                && path != folder
+                && (folder != Path::new("") || !path.starts_with(".."))
+        };
+        let named = self.files.iter().find(|file| file.path.as_deref().is_some_and(below));
+        let beside = || self.taken.iter().find(|path| below(path));
+        named.map(|file| file.name.clone()).or_else(|| beside().map(|path| path.display().to_string()))
+    }
+
+    /// A file was read that is not for everybody: a certificate, a key, a secret.
+    pub fn took(&mut self, path: &Path) {
+        self.taken.push(path.to_owned());
+    }
+
     /// Adds a path to those whose change would change the configuration.
     pub fn watch(&mut self, path: &Path) {
         // A folder may be named by nothing at all.
@@ -131,6 +152,7 @@ impl Files {
     /// Reads a file that is not configuration, such as a secret, but whose change changes it.
     pub(super) fn read_beside(&mut self, path: &Path, limit: usize, shown: &str) -> Result<String, String> {
         self.watch(path);
+        self.took(path);
         self.read_text(path, limit, shown)
     }
 
@@ -295,6 +317,22 @@ mod tests {
             "cannot read `gone`: there is no such file",
         ];
         assert_eq!(messages, expected);
+    }
+
+    #[test]
+    fn a_file_is_found_within_the_folders_above_it() {
+        let (mut files, mut report) = files(Machine::default().file("conf/a.yaml", ""));
+        files.read(Path::new("conf/a.yaml"), None, &mut report).unwrap();
+        for (folder, expected) in [
+            ("conf", Some("conf/a.yaml")),
+            ("conf/.", Some("conf/a.yaml")),
+            ("conf/..", Some("conf/a.yaml")),
+            ("conf/public", None),
+            ("con", None),
+            ("..", None),
+        ] {
+            assert_eq!(files.within(Path::new(folder)).as_deref(), expected, "{folder}");
+        }
     }
 
     #[test]

@@ -47,6 +47,15 @@ impl Env for Machine {
         let first = within.filter_map(|rest| rest.components().next());
         Ok(first.map(|name| name.as_os_str().to_string_lossy().into_owned()).collect())
     }
+
+    fn folder(&self, path: &Path) -> io::Result<()> {
+        let path = clean(path);
+        match self.files.keys().find(|file| file.starts_with(&path)) {
+            Some(file) if *file == path => Err(io::ErrorKind::NotADirectory.into()),
+            Some(_) => Ok(()),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
 }
 
 /// A text as a main file.

@@ -6,7 +6,7 @@
 //!   `dump`, `reference`, `schema`, `problems` write from it;
 //! - **mistakes**: `span`, `report`, `render` collect and show all of them at once;
 //! - **sections**: `sections` has the table of each part and compiles it; `matchers`, `named`, `edits`, `names`,
-//!   `quantity` are what they and the rule files share; `rules` compiles cache rules and their tests;
+//!   `media`, `quantity` are what they and the rule files share; `rules` compiles cache rules and their tests;
 //! - **the whole**: `load` puts all of it together; `effective` says what is in force.
 //!
 //! The invariant: a setup is made only from files in which not one mistake was found, and every mistake is reported
@@ -15,7 +15,7 @@
 mod dump;
 pub mod edits;
 pub mod effective;
-mod env;
+pub mod env;
 mod expand;
 mod fields;
 mod files;
@@ -24,6 +24,7 @@ mod fixture;
 mod include;
 mod load;
 pub mod matchers;
+pub mod media;
 pub mod named;
 pub mod names;
 mod problems;

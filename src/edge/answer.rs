@@ -6,7 +6,7 @@ use super::edit::Edit;
 use super::headers::HSTS;
 use super::{fail, page, view};
 use crate::http::date;
-use crate::http::request::{RequestView, Scheme};
+use crate::http::request::{Framing, RequestView, Scheme};
 use crate::plan::Plan;
 use crate::setup;
 use crate::verdict::{Answer, By, Kind, Reason};
@@ -41,6 +41,9 @@ pub fn own(plan: &Plan, route: usize, decided: Answer, view: &RequestView<'_>, a
         (By::Refusal(why), _) => page(fail::refusal_detail(why)),
         (By::Route, Some((setup, setup::Action::Answer(answer)))) => {
             of_route(plan, setup, answer, view, arrival)
+        }
+        (By::Route, Some((setup, setup::Action::Files(_)))) => {
+            of_files(plan, setup, decided.status, view, arrival)
         }
         (By::Route, _) => page("no route takes this request"),
     }
@@ -89,8 +92,66 @@ fn of_route(
     Own { status: answer.status, fields, body: answer.body.clone() }
 }
 
+/// What may be done with files, to whoever asks for that or tries something else (RFC 9110 §15.5.6).
+fn of_files(
+    plan: &Plan,
+    setup: &setup::Route,
+    status: u16,
+    view: &RequestView<'_>,
+    arrival: &Arrival,
+) -> Own {
+    let mut own = match status {
+        204 => {
+            let mut fields = Vec::new();
+            framed(&mut fields, status, 0, plan, arrival);
+            Own { status, fields, body: Bytes::new() }
+        }
+        _ => page_of(status, "files can only be read", view.fields.first("accept"), plan, arrival),
+    };
+    own.fields.push(("Allow".into(), b"GET, HEAD, OPTIONS".to_vec()));
+    Edit::new(&setup.response_headers, plan, &setup.name, view, arrival).fields(&mut own.fields);
+    own
+}
+
+/// An answer of ours on a route that is no page of an error: these fields and this body, changed as the route says.
+pub(super) fn on_route(
+    plan: &Plan,
+    route: usize,
+    status: u16,
+    mut fields: Vec<(Cow<'static, str>, Vec<u8>)>,
+    body: Bytes,
+    view: &RequestView<'_>,
+    arrival: &Arrival,
+) -> Own {
+    framed(&mut fields, status, body.len(), plan, arrival);
+    edited(plan, route, Own { status, fields, body }, view, arrival)
+}
+
+/// A page of ours on a route, changed as the route says.
+pub(super) fn page_on_route(
+    plan: &Plan,
+    route: usize,
+    status: u16,
+    detail: &str,
+    view: &RequestView<'_>,
+    arrival: &Arrival,
+) -> Own {
+    let mut own = page_of(status, detail, view.fields.first("accept"), plan, arrival);
+    if status == 503 {
+        own.fields.push(("Retry-After".into(), page::RETRY_AFTER.into()));
+    }
+    edited(plan, route, own, view, arrival)
+}
+
+fn edited(plan: &Plan, route: usize, mut own: Own, view: &RequestView<'_>, arrival: &Arrival) -> Own {
+    if let Some(setup) = plan.routes.get(route).map(|route| &route.setup) {
+        Edit::new(&setup.response_headers, plan, &setup.name, view, arrival).fields(&mut own.fields);
+    }
+    own
+}
+
 /// A path that a client wrote with two slashes must not become the name of a host (RFC 3986 §4.2).
-fn one_slash(location: &mut Vec<u8>) {
+pub(super) fn one_slash(location: &mut Vec<u8>) {
     let slashes = location.iter().take_while(|byte| matches!(byte, b'/' | b'\\')).count();
     if slashes > 1 {
         location.drain(..slashes - 1);
@@ -150,14 +211,20 @@ pub async fn write(s: &mut ServerSession, ctx: &mut Ctx, decided: Answer) -> Res
         return Error::e_explain(ErrorType::InternalError, "an answer to what cannot be read");
     };
     let own = own(plan, route, decided, &view, arrival);
-    let (bodied, head_only) = (view.framing != crate::http::request::Framing::None, view.method == "HEAD");
+    let bodied = view.framing != Framing::None;
     ctx.outcome.kind = Kind::Answer;
     ctx.outcome.reason = decided.refused().map_or(Reason::None, Reason::Refused);
-    ctx.outcome.status = own.status;
     if bodied {
         // What is not read is in the way: the connection cannot go on behind it.
         s.set_keepalive(None);
     }
+    put(s, ctx, own).await
+}
+
+/// Writes an answer of our own.
+pub(super) async fn put(s: &mut ServerSession, ctx: &mut Ctx, own: Own) -> Result<()> {
+    ctx.outcome.status = own.status;
+    let head_only = s.req_header().method == http::Method::HEAD;
     s.write_response_header(Box::new(own.header()?)).await?;
     if !head_only && !own.body.is_empty() {
         s.write_response_body(own.body, false).await?;

@@ -80,7 +80,8 @@ fn confirm(
 ) {
     let fields = Fields::Map(&response.headers);
     let modified = fields.first("last-modified").and_then(date::parse);
-    let fresh = conditional::Validators { etag: fields.first("etag"), last_modified: modified };
+    let fresh =
+        conditional::Validators { etag: fields.first("etag"), last_modified: modified, any_form: false };
     if !policy::confirms(&part::received_validators(&stale.head), &fresh) && !confirms_encoded(stale, &fresh)
     {
         // It speaks of something else: forget the old body, let everybody ask without validators.

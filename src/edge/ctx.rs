@@ -2,6 +2,7 @@
 
 use super::arrival::Arrival;
 use super::fetch::Errand;
+use super::passing::Passing;
 use super::relay::Relayed;
 use crate::cache::Found;
 use crate::plan::{Plan, Ruled};
@@ -126,6 +127,8 @@ pub struct Ctx {
     pub continued: bool,
     /// Whether the client has left: nobody reads an error page.
     pub gone: bool,
+    /// The stream into which the body is compressed on its way to the client.
+    pub passing: Option<Passing>,
 }
 
 impl Default for Ctx {
@@ -142,6 +145,7 @@ impl Default for Ctx {
             bytes_in: 0,
             continued: false,
             gone: false,
+            passing: None,
         }
     }
 }

@@ -38,9 +38,24 @@ pub fn decide(plan: &Plan, recipe: &Recipe, view: &RequestView<'_>, https: Optio
     if let setup::Action::Answer(own) = &setup.action {
         return answer(route, own.status, By::Route, BypassWhy::Off);
     }
+    if let setup::Action::Files(_) = &setup.action {
+        return of_files(route, view);
+    }
     let terms = setup.rules.as_ref().map(|rules| rules.request(&subject)).unwrap_or_default();
     let cache = cache_use(&plan.ruled(route, terms), recipe, view);
     Decision { route, action: Action::Proxy, cache, terms }
+}
+
+/// Files are read, and nothing else (RFC 9110 §9.1): what else is asked of them is told so.
+fn of_files(route: usize, view: &RequestView<'_>) -> Decision {
+    match view.method {
+        "GET" | "HEAD" => {
+            let cache = CacheUse::Bypass(BypassWhy::Off);
+            Decision { route, action: Action::Files, cache, terms: Terms::default() }
+        }
+        "OPTIONS" => answer(route, 204, By::Route, BypassWhy::Off),
+        _ => answer(route, 405, By::Route, BypassWhy::Off),
+    }
 }
 
 fn answer(route: usize, status: u16, by: By, why: BypassWhy) -> Decision {

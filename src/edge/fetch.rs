@@ -155,10 +155,11 @@ pub fn errand(session: &Session) -> Option<Arc<Errand>> {
     user.downcast_ref::<Arc<Errand>>().cloned()
 }
 
-/// What a fetch asks: for the whole, in one spelling of Accept-Encoding, and with our validators if there is
+/// What a fetch asks: for the whole, in the compression that rules want, and with our validators if there is
 /// something to confirm. Pingora has taken out the client's own conditions and range, and made HEAD a GET.
 pub fn ask(errand: &Errand, request: &mut RequestHeader) -> Result<()> {
-    headers::normalise_accept_encoding(request)?;
+    let ruled = errand.plan.ruled(errand.route, errand.terms);
+    headers::ask_for_form(request, ruled.accept_encoding())?;
     // It has no body to be asked for.
     request.remove_header("expect");
     let Some(stale) = &errand.fill().stale else { return Ok(()) };

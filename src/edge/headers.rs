@@ -5,13 +5,14 @@ use super::ctx::Ctx;
 use super::edit::{Edit, Stored};
 use super::{labels, view};
 use crate::cache::object::{self, StoredHead};
+use crate::http::accept_encoding::Coding;
 use crate::http::fields::Fields;
 use crate::http::request::{Protocol, RequestView};
-use crate::http::{accept_encoding, forwarded, hop_by_hop};
+use crate::http::{date, forwarded, hop_by_hop};
 use crate::plan::Plan;
 use crate::route::Rewrite;
 use crate::rules::StripCookies;
-use crate::verdict::Outcome;
+use crate::verdict::{Kind, Outcome};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
@@ -135,15 +136,10 @@ pub fn rewrite(request: &mut RequestHeader, rewrite: &Rewrite, view: &RequestVie
     }
 }
 
-/// A fetch asks in one spelling for what all its readers may take, so that one variant serves them all.
-pub fn normalise_accept_encoding(request: &mut RequestHeader) -> Result<()> {
-    let accepted =
-        accept_encoding::parse(request.headers.get_all("accept-encoding").iter().map(|v| v.as_bytes()));
-    match accepted.canonical() {
-        "" => drop(request.remove_header("accept-encoding")),
-        codings => request.insert_header("Accept-Encoding", codings)?,
-    }
-    Ok(())
+/// A fetch asks for one form of the body, whoever caused it: all its readers share what comes, and other forms are made
+/// here. What a client can take is no business of the origin then.
+pub fn ask_for_form(request: &mut RequestHeader, form: Option<Coding>) -> Result<()> {
+    request.insert_header("Accept-Encoding", form.map_or("identity", Coding::token))
 }
 
 /// The fields of a response as the origin spelled them.
@@ -176,7 +172,7 @@ pub fn strip_hop_by_hop(response: &mut ResponseHeader) {
     }
 }
 
-/// Marks a response from the store: its age, what the cache did, and under which id.
+/// Marks a response from the store or from a file: its age or its date, what the cache did, and under which id.
 pub fn from_store(
     response: &mut ResponseHeader,
     head: &StoredHead,
@@ -185,6 +181,11 @@ pub fn from_store(
     arrival: &Arrival,
     shows_age: bool,
 ) -> Result<()> {
+    if outcome.kind == Kind::File {
+        // It comes from its origin, which is here: its age is none, and its date now.
+        response.insert_header("Date", date::format(arrival.unix_millis / 1000).as_slice())?;
+        return what_became(response, outcome, origin, arrival);
+    }
     let age = outcome.age.unwrap_or(0);
     response.insert_header("Age", http::HeaderValue::from(age))?;
     // A browser takes off the age that it is shown.

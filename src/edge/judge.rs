@@ -2,12 +2,15 @@
 
 use super::edit::Stored;
 use super::headers;
+use crate::cache::forms::Desk;
 use crate::cache::object::{Ruled as Kept, StoredHead};
 use crate::cache::policy::{self, Exchange, LifetimeSource, ResponseView, StoredTimes};
 use crate::cache::{Cache, variant};
+use crate::compress;
+use crate::http::accept_encoding::Coding;
 use crate::http::fields::Fields;
 use crate::http::request::RequestView;
-use crate::http::{date, vary};
+use crate::http::{date, list, vary};
 use crate::plan::{Plan, Ruled};
 use crate::route::Subject;
 use crate::rules::Response;
@@ -91,18 +94,29 @@ impl Case<'_> {
         let exchange = Exchange { request: &request, response: &response, requested_at, received_at };
         let changes = ruled.rules.map(|rules| rules.policy(ruled.terms, self.status)).unwrap_or_default();
         let life = policy::storable(&exchange, defaults, &changes)?;
-        let encoded = fields.has("content-encoding");
-        let variant = match vary::parse(fields.all("vary")) {
-            vary::Vary::Names(names) => Some(variant(&names, request.fields)),
-            // An origin that compresses and does not say so: whoever cannot read it must not get it.
-            vary::Vary::None if encoded => Some(variant(&["accept-encoding".into()], request.fields)),
+        let varies = vary::parse(fields.all("vary"));
+        let variant = match &varies {
+            // What a fetch asks for in this field is ours to say, and the same for everybody.
+            vary::Vary::Names(names) => {
+                let names: Vec<_> = names.iter().filter(|name| &***name != ENCODING).cloned().collect();
+                (!names.is_empty()).then(|| variant(&names, request.fields))
+            }
             vary::Vary::None => None,
             vary::Vary::Star => return Err(NotStored::VaryStar),
         };
+        let forms = Forms::of(self, ruled, fields);
         let today = date::format(self.now);
         let lifetime = (life.source == LifetimeSource::Expires).then(|| format!("max-age={}", life.lifetime));
         let edits = Stored::by(ruled, self.view, self.plan.route_name(self.route), self.status);
-        let fields = headers::stored(self.fields, &today, lifetime.as_deref(), &edits);
+        let mut fields = headers::stored(self.fields, &today, lifetime.as_deref(), &edits);
+        let shown = fields.kept.iter().chain(&fields.added);
+        let said = shown.filter(|(name, _)| name.eq_ignore_ascii_case("vary"));
+        let mut named = said.flat_map(|(_, value)| list::members(value));
+        let says = named.any(|name| name.eq_ignore_ascii_case(ENCODING.as_bytes()));
+        if forms.are_there && !says {
+            // RFC 9110 §12.5.5: whoever stores one of the forms must know that there are others.
+            fields.added.push(("Vary", b"Accept-Encoding"));
+        }
         let times = StoredTimes { received_at, life };
         let own = Kept {
             tags: ruled
@@ -115,7 +129,40 @@ impl Case<'_> {
         };
         // A 204 has no body whatever it says.
         let length = if self.status == 204 { Some(0) } else { self.length };
-        Ok(StoredHead::of(self.status, fields, length, times, variant, own))
+        let mut head = StoredHead::of(self.status, fields, length, times, variant, own);
+        head.coding = forms.coding;
+        head.desk = forms.are_there.then(Arc::<Desk>::default);
+        Ok(head)
+    }
+}
+
+/// The request field that other forms of a body are chosen by.
+const ENCODING: &str = "accept-encoding";
+
+/// In what forms a body may be had.
+struct Forms {
+    /// How it came.
+    coding: Option<Coding>,
+    /// Whether there are others.
+    are_there: bool,
+}
+
+impl Forms {
+    fn of(case: &Case<'_>, ruled: &Ruled<'_>, fields: Fields<'_>) -> Self {
+        let whole = !matches!(case.status, 204 | 206 | 304);
+        let settings = case.plan.compress(case.route).filter(|_| whole && !compress::forbids(fields));
+        let wanted = ruled.compress();
+        match (compress::coding(fields), settings) {
+            // What comes compressed can be undone for those who cannot read it, whether we compress or not.
+            (compress::Came::As(coding), _) => {
+                Self { coding: Some(coding), are_there: whole && !compress::forbids(fields) }
+            }
+            (compress::Came::Plain, Some(settings)) => {
+                let are_there = wanted && settings.is_worth(fields.first("content-type"), case.length);
+                Self { coding: None, are_there }
+            }
+            (compress::Came::Plain | compress::Came::Otherwise, _) => Self { coding: None, are_there: false },
+        }
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! `decide`, `offhand`, `turn` and `judge` say what shall happen and are pure; `serve` is the client's side of the cache,
 //! `fetch` the origin's, and `arrived` what a response does to the cache; `rehearse` plays all that without a network;
-//! `origin` speaks to servers; `respond` writes what is stored and `part` chooses how much of it; `headers` and
-//! `labels` edit fields; `fail` and `page` answer when something went wrong; `finish` counts and logs.
+//! `origin` speaks to servers; `file` answers from a folder; `respond` writes what is stored, `part` chooses how much of
+//! it and `form` in which compression, `make` makes that; `passing` compresses what is not stored; `headers` and `labels`
+//! edit fields; `fail` and `page` answer when something went wrong; `finish` counts and logs.
 //!
 //! Two kinds of requests come through here: a client's, which carries what the listener decided (`Handoff`), and a
 //! fetch, a subrequest that carries an `Errand`. Invariants: nothing is decided twice; every request ends in one
@@ -17,15 +18,19 @@ pub mod decide;
 pub mod edit;
 pub mod fail;
 mod fetch;
+pub mod file;
 pub mod finish;
 pub mod forget;
+pub mod form;
 pub mod headers;
 pub mod judge;
 pub mod labels;
+mod make;
 pub mod offhand;
 mod origin;
 pub mod page;
 mod part;
+mod passing;
 pub mod rehearse;
 mod relay;
 mod respond;
@@ -147,6 +152,10 @@ impl ProxyHttp for Edge {
         }
         if let Some(Action::Answer(answer)) = ctx.handoff.as_ref().map(|h| h.decision.action) {
             answer::write(session.as_downstream_mut(), ctx, answer).await?;
+            return Ok(true);
+        }
+        if ctx.handoff.as_ref().is_some_and(|h| h.decision.action == Action::Files) {
+            file::serve(self, session, ctx).await?;
             return Ok(true);
         }
         if relay::is_needed(session, ctx) {
@@ -293,7 +302,7 @@ impl ProxyHttp for Edge {
         RangeType::None
     }
 
-    // What goes past the cache is marked on its way to the client.
+    // What goes past the cache is marked on its way to the client, and compressed if that is worth it.
     async fn response_filter(
         &self,
         session: &mut Session,
@@ -314,21 +323,33 @@ impl ProxyHttp for Edge {
         if unasked && session.req_header().headers.contains_key("expect") {
             session.set_keepalive(None);
         }
-        headers::pass(response, session.req_header(), ctx)
+        headers::pass(response, session.req_header(), ctx)?;
+        ctx.passing = passing::begin(&self.state, ctx, session.req_header(), response)?;
+        Ok(())
     }
 
     // The answer is complete: what is left of the request body is not waited for as long as before.
     fn response_body_filter(
         &self,
         session: &mut Session,
-        _body: &mut Option<Bytes>,
+        body: &mut Option<Bytes>,
         end: bool,
         ctx: &mut Box<Ctx>,
     ) -> Result<Option<Duration>> {
         if end && ctx.relayed.is_none() {
             session.set_read_timeout(Some(UNWANTED));
         }
+        passing::body(&self.state, ctx, body, end)?;
         Ok(None)
+    }
+
+    async fn response_trailer_filter(
+        &self,
+        session: &mut Session,
+        _trailers: &mut http::HeaderMap,
+        ctx: &mut Box<Ctx>,
+    ) -> Result<Option<Bytes>> {
+        passing::trailers(&self.state, session.as_downstream_mut(), ctx).await
     }
 
     // It went wrong for good.

@@ -11,6 +11,8 @@ use std::sync::Arc;
 pub enum Candidate<'a> {
     /// We ourselves.
     Answer(Answer),
+    /// A file of the route's folder.
+    File,
     /// What is stored under a key.
     Stored(&'a Key),
 }
@@ -22,8 +24,9 @@ pub enum Candidate<'a> {
 pub fn candidate<'a>(decision: &'a Decision, view: &RequestView<'_>) -> Result<Candidate<'a>, Declined> {
     match (&decision.action, &decision.cache) {
         // What has a body would have to be read first.
-        (Action::Answer(_), _) if view.framing != Framing::None => Err(Declined::Body),
+        (Action::Answer(_) | Action::Files, _) if view.framing != Framing::None => Err(Declined::Body),
         (Action::Answer(answer), _) => Ok(Candidate::Answer(*answer)),
+        (Action::Files, _) => Ok(Candidate::File),
         (Action::Proxy, CacheUse::Use(key)) => Ok(Candidate::Stored(key)),
         (Action::Proxy, CacheUse::Bypass(why)) => Err(match why {
             BypassWhy::Method => Declined::Method,

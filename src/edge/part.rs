@@ -51,13 +51,14 @@ pub fn choose(method: &str, fields: Fields<'_>, head: &StoredHead, length: Optio
 
 /// What the stored response can be compared by.
 pub fn validators(head: &StoredHead) -> Validators<'_> {
-    Validators { etag: head.first("etag"), last_modified: head.first("last-modified").and_then(date::parse) }
+    let last_modified = head.first("last-modified").and_then(date::parse);
+    Validators { etag: head.first("etag"), last_modified, any_form: head.has_forms() }
 }
 
 /// The validators that the origin gave it, whatever a rule has made of them.
 pub fn received_validators(head: &StoredHead) -> Validators<'_> {
     let last_modified = head.first_received("last-modified").and_then(date::parse);
-    Validators { etag: head.first_received("etag"), last_modified }
+    Validators { etag: head.first_received("etag"), last_modified, any_form: false }
 }
 
 fn conditions(fields: Fields<'_>) -> Conditions<'_> {
@@ -71,7 +72,8 @@ fn conditions(fields: Fields<'_>) -> Conditions<'_> {
 
 fn wanted(fields: Fields<'_>, head: &StoredHead, validators: &Validators<'_>) -> Option<RangeSet> {
     let set = range::parse(fields.first("range")?)?;
-    let date = head.first("date").and_then(date::parse);
+    // A file has no date of its own: it was sent when it was read, or later.
+    let date = head.first("date").map_or(Some(head.times.received_at), date::parse);
     let holds =
         fields.first("if-range").is_none_or(|value| conditional::if_range_holds(value, validators, date));
     holds.then_some(set)

@@ -8,9 +8,11 @@ use super::arrived::{self, Arriving};
 use super::ctx::{Ctx, Handoff};
 use super::decide::{ask, decide};
 use super::fail::{self, Fault};
+use super::form::{self, Choice};
 use super::part::{self, Part};
 use super::turn::{self, Led, Turn};
-use super::{Arrival, answer, finish, headers, judge, origin, page, respond, view};
+use super::{Arrival, answer, finish, headers, judge, origin, page, passing, respond, view};
+use crate::cache::forms::{self, Made};
 use crate::cache::object::{Object, StoredHead};
 use crate::cache::store::fill::{Fill, FillReader};
 use crate::cache::{Ask, Cache, Fetch};
@@ -120,6 +122,11 @@ impl Play<'_> {
     fn run(&mut self) -> pingora::Result<()> {
         match (self.done.decision.action, self.done.decision.cache.clone()) {
             (Action::Answer(decided), _) => self.own(decided),
+            // Which file it is nobody knows without looking.
+            (Action::Files, _) => {
+                self.became(Kind::File, Reason::None);
+                Ok(())
+            }
             (Action::Proxy, CacheUse::Bypass(_)) => self.straight(),
             (Action::Proxy, CacheUse::Use(key)) => self.cached(&key),
         }
@@ -152,14 +159,14 @@ impl Play<'_> {
             match turn::turn(self.cache.lookup(&ask), &ask.directives) {
                 Turn::Serve(object, kind, reason) => {
                     self.became(kind, reason);
-                    return self.stored(&object.head);
+                    return self.stored(&object.head, &object.made);
                 }
                 Turn::Refresh(object) => {
                     self.became(Kind::Stale, Reason::Stale(StaleWhy::Revalidating));
                     if let Fetch::Lead(reader) = self.cache.fetch(&ask, Some(object.clone())) {
                         self.refresh(reader)?;
                     }
-                    return self.stored(&object.head);
+                    return self.stored(&object.head, &object.made);
                 }
                 Turn::Straight(kind, reason, stored) => {
                     self.became(kind, reason);
@@ -179,7 +186,7 @@ impl Play<'_> {
                     }
                     Fetch::Ready(object) => {
                         self.became(Kind::Collapsed, Reason::Miss(why));
-                        return self.stored(&object.head);
+                        return self.stored(&object.head, &object.made);
                     }
                     // Nobody else is here.
                     Fetch::Crowded | Fetch::Follow(_) => break,
@@ -220,19 +227,20 @@ impl Play<'_> {
         self.ctx.terms = fetched.terms.or(self.ctx.terms);
         let verdict = fill.progress().verdict;
         turn::account(&mut self.ctx.outcome, verdict);
-        match turn::led(verdict, &fill, ask, fetched.status, stale) {
+        let form = self.ctx.decided().accept_encoding();
+        match turn::led(verdict, &fill, ask, fetched.status, form, stale) {
             Led::Again => return Ok(false),
-            Led::Confirmed(object) => self.stored(&object.head)?,
+            Led::Confirmed(object) => self.stored(&object.head, &object.made)?,
             Led::Error(status) => self.page(status, fail::origin_detail(status))?,
             Led::Incoming => match fill.head() {
-                Some(head) => self.stored(head)?,
+                Some(head) => self.stored(head, &Made::default())?,
                 None => return Ok(false),
             },
             Led::PassOn => self.passed()?,
             Led::Stale(object, why, status) => {
                 self.ctx.origin.status = status;
                 self.became(Kind::Stale, Reason::Stale(why));
-                self.stored(&object.head)?;
+                self.stored(&object.head, &object.made)?;
             }
             Led::Straight => self.straight()?,
         }
@@ -308,9 +316,23 @@ impl Play<'_> {
     }
 
     /// Answers with what is stored, or is being stored.
-    fn stored(&mut self, head: &StoredHead) -> pingora::Result<()> {
+    fn stored(&mut self, head: &StoredHead, made: &Made) -> pingora::Result<()> {
         self.kept(head);
         respond::account(&mut self.ctx.outcome, head, self.now);
+        let settings = self.plan.compress(self.done.decision.route).filter(|_| self.ctx.decided().compress());
+        let body = form::Body { head, made, is_file: false };
+        let choice = form::choose(settings.map(|s| &**s), body, self.view.fields, self.view.protocol);
+        let head = &match choice {
+            Choice::AsIs => head.clone(),
+            Choice::Made(object) => object.head.clone(),
+            Choice::Make(form) => {
+                let head = forms::head_of(head, form, None);
+                let part = respond::part_of_made(self.view.method, self.view.fields, &head);
+                let header = respond::header(&self.request, &self.ctx, &head, &part)?;
+                self.sent(&header);
+                return Ok(());
+            }
+        };
         let part = match part::choose(self.view.method, self.view.fields, head, head.length) {
             // Serving waits for as much of the body as it needs.
             Part::Later(set) if !part::is_all(&set) => part::resolve(set, head, self.body_length()),
@@ -361,8 +383,10 @@ impl Play<'_> {
     /// What is not stored goes to the client.
     fn passed(&mut self) -> pingora::Result<()> {
         let Origin::Answers(given) = self.origin else { return Ok(()) };
-        let mut response = given.header()?;
+        // A length that nobody told decides nothing.
+        let mut response = if given.length.is_some() { given.header() } else { given.head() }?;
         headers::pass(&mut response, &self.request, &self.ctx)?;
+        passing::foretell(&self.ctx, &self.request, &mut response)?;
         self.sent(&response);
         Ok(())
     }

@@ -50,6 +50,8 @@ struct State {
     sent: Option<Instant>,
     /// Why the request was given up, if that is not for the request itself to find out.
     fault: Option<Fault>,
+    /// Whether the answer is not whole though it will end as if it were.
+    spoiled: bool,
 }
 
 impl Relayed {
@@ -85,6 +87,11 @@ impl Relayed {
     /// Why the request was given up, if it was.
     pub fn fault(&self) -> Option<Fault> {
         self.state.lock().fault
+    }
+
+    /// The answer must not end as a whole one, which the request itself can no longer prevent.
+    pub fn spoil(&self) {
+        self.state.lock().spoiled = true;
     }
 
     /// Pingora's error, but for what is the origin's fault: that it sees as the client's.
@@ -356,6 +363,10 @@ impl Carrier<'_> {
     /// Something of the answer.
     async fn answer(&mut self, task: HttpTask) -> Result<()> {
         self.moved = Instant::now();
+        if is_end(&task) && self.relayed.state.lock().spoiled {
+            self.inner.break_off();
+            return Err(Error::explain(ErrorType::InternalError, "the answer is not whole").into_in());
+        }
         let task = match task {
             // The client has the end already.
             task if self.ended => {

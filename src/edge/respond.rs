@@ -1,19 +1,25 @@
 //! Writes a stored or incoming response to a client of Pingora's transport.
 
 use super::ctx::Ctx;
-use super::headers;
+use super::file::Reading;
+use super::form::{self, Choice};
+use super::make::Order;
 use super::part::{self, Part};
+use super::{Edge, headers, view};
+use crate::cache::forms::{self, Made};
 use crate::cache::object::{Object, StoredHead};
 use crate::cache::policy;
 use crate::cache::store::fill::{End, FillReader, Piece};
+use crate::http::etag;
 use crate::http::fields::Fields;
 use crate::http::multipart::Multipart;
 use crate::http::range::{self, ByteRange, RangeSet};
-use crate::verdict::{Kind, Outcome};
+use crate::verdict::{Key, Kind, Outcome};
 use bytes::Bytes;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
 use pingora::{Error, ErrorSource, ErrorType, Result};
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// Where a body comes from.
@@ -22,6 +28,8 @@ pub enum Source {
     Stored(Arc<Object>),
     /// A fill that may still be growing.
     Incoming(FillReader),
+    /// A file that is not kept in memory.
+    File(Box<Reading>),
 }
 
 impl Source {
@@ -31,6 +39,25 @@ impl Source {
             Self::Incoming(reader) => {
                 reader.fill().resolved().map(|o| &o.head).or_else(|| reader.fill().head())
             }
+            Self::File(reading) => Some(&reading.head),
+        }
+    }
+
+    /// What it answers; nothing in particular if nobody else can read along.
+    pub fn key(&self) -> Key {
+        match self {
+            Self::Stored(object) => object.key.clone(),
+            Self::Incoming(reader) => reader.fill().key.clone(),
+            Self::File(_) => Key { hash: 0, bytes: SmallVec::new() },
+        }
+    }
+
+    /// The finished object, once it is finished.
+    pub fn object(&self) -> Option<Arc<Object>> {
+        match self {
+            Self::Stored(object) => Some(object.clone()),
+            Self::Incoming(reader) => reader.fill().resolved().cloned(),
+            Self::File(_) => None,
         }
     }
 
@@ -41,7 +68,8 @@ impl Source {
         }
     }
 
-    async fn next(&mut self, at: &mut u64, end: u64) -> Piece {
+    /// The next bytes of it. Cancel-safe.
+    pub async fn next(&mut self, at: &mut u64, end: u64) -> Piece {
         match self {
             Self::Stored(object) => match object.body.slice(*at, end) {
                 Some(piece) => {
@@ -51,17 +79,34 @@ impl Source {
                 None => Piece::End,
             },
             Self::Incoming(reader) => reader.next().await,
+            Self::File(reading) => reading.next(at, end).await,
+        }
+    }
+
+    /// It broke off: the client must see a broken answer, never a short success.
+    fn cut(&self) -> Box<Error> {
+        match self {
+            Self::Stored(_) | Self::Incoming(_) => cut(),
+            Self::File(_) => {
+                Error::explain(ErrorType::FileReadError, "the file could not be read to its end")
+            }
         }
     }
 }
 
 /// Answers with a stored or incoming response; `ctx.outcome` already says why.
-pub async fn send(s: &mut ServerSession, ctx: &mut Ctx, mut source: Source, now: u64) -> Result<()> {
+pub async fn send(edge: &Edge, s: &mut ServerSession, ctx: &mut Ctx, source: Source, now: u64) -> Result<()> {
     let Some(head) = source.head().cloned() else {
         return Error::e_explain(ErrorType::InternalError, "a response without a head");
     };
     account(&mut ctx.outcome, &head, now);
-    let part = choose(s, &mut source, &head).await?;
+    let (mut source, head, part) = match form(edge, s, ctx, source, head) {
+        Wanted::There(mut source, head) => {
+            let part = choose(s, &mut source, &head).await?;
+            (source, head, part)
+        }
+        Wanted::Ordered(source, order) => ordered(s, source, *order),
+    };
     let header = header(s.req_header(), ctx, &head, &part)?;
     ctx.outcome.status = header.status.as_u16();
     let no_body =
@@ -73,8 +118,73 @@ pub async fn send(s: &mut ServerSession, ctx: &mut Ctx, mut source: Source, now:
     s.finish_body().await
 }
 
+/// What a client shall have of a body.
+enum Wanted {
+    /// What is there.
+    There(Source, StoredHead),
+    /// What is to be made of it.
+    Ordered(Source, Box<Order>),
+}
+
+/// The form of a body that a client gets.
+fn form(edge: &Edge, s: &ServerSession, ctx: &Ctx, source: Source, head: StoredHead) -> Wanted {
+    let request = s.req_header();
+    let (fields, protocol) = (Fields::Map(&request.headers), view::protocol(request));
+    let ruled = ctx.decided();
+    let settings = ctx.cause().and_then(|(plan, _, route)| plan.compress(route)).filter(|_| ruled.compress());
+    let none = Made::default();
+    let body = match &source {
+        Source::Stored(object) => form::Body::from(&**object),
+        Source::Incoming(reader) => match reader.fill().resolved() {
+            Some(object) => form::Body::from(&**object),
+            None => form::Body { head: &head, made: &none, is_file: false },
+        },
+        Source::File(_) => form::Body { head: &head, made: &none, is_file: true },
+    };
+    let choice = form::choose(settings.map(|s| &**s), body, fields, protocol);
+    match choice {
+        Choice::AsIs => Wanted::There(source, head),
+        Choice::Made(object) => {
+            let head = object.head.clone();
+            Wanted::There(Source::Stored(object), head)
+        }
+        Choice::Make(form) => {
+            // What is only undone needs no settings: how hard to try is no question then.
+            let settings = settings.cloned().unwrap_or_default();
+            Wanted::Ordered(source, Box::new(Order { state: edge.state.clone(), settings, head, form }))
+        }
+    }
+}
+
+/// What is made of a body, if the client wants any bytes of it; the body itself where there is no time to make it.
+fn ordered(s: &ServerSession, source: Source, order: Order) -> (Source, StoredHead, Part) {
+    let request = s.req_header();
+    let head = forms::head_of(&order.head, order.form, None);
+    let part = part_of_made(request.method.as_str(), Fields::Map(&request.headers), &head);
+    if request.method == http::Method::HEAD || !matches!(part, Part::Whole) {
+        return (source, head, part);
+    }
+    let plain = order.head.clone();
+    match order.stream(source) {
+        Ok(reader) => (Source::Incoming(reader), head, part),
+        Err(source) => (source, plain, part),
+    }
+}
+
+/// The part of a form that is made as it is sent: it has no ranges, since nobody knows its length (RFC 9110 §14.2 lets a
+/// server send the whole).
+pub fn part_of_made(method: &str, fields: Fields<'_>, head: &StoredHead) -> Part {
+    match part::choose(method, fields, head, None) {
+        Part::Later(_) => Part::Whole,
+        part => part,
+    }
+}
+
 /// What the log says of what comes from the store.
 pub fn account(outcome: &mut Outcome, head: &StoredHead, now: u64) {
+    if outcome.kind == Kind::File {
+        return;
+    }
     outcome.age = Some(policy::age(&head.times, now));
     outcome.ttl = Some(policy::ttl(&head.times, now));
     outcome.rule = head.ruled.rule.clone();
@@ -144,6 +254,9 @@ pub fn header(request: &RequestHeader, ctx: &Ctx, head: &StoredHead, part: &Part
         header.append_header(name, value)?;
     }
     length_fields(request, &mut header, head, part)?;
+    if matches!(part, Part::NotModified) {
+        tag_of_what_they_have(request, &mut header, head)?;
+    }
     if let Some((plan, arrival, route)) = ctx.cause() {
         headers::from_store(
             &mut header,
@@ -157,6 +270,21 @@ pub fn header(request: &RequestHeader, ctx: &Ctx, head: &StoredHead, part: &Part
         headers::of_route(&mut header, request, plan, route, arrival)?;
     }
     Ok(header)
+}
+
+/// A client may have another form of the body: a 304 must not give that the entity tag of this one
+/// (RFC 9111 §4.3.4), and a weak one names them all.
+fn tag_of_what_they_have(
+    request: &RequestHeader,
+    header: &mut ResponseHeader,
+    head: &StoredHead,
+) -> Result<()> {
+    let Some(tag) = head.first_shown("etag").filter(|_| head.has_forms()) else { return Ok(()) };
+    let named = Fields::Map(&request.headers).all("if-none-match");
+    match etag::weakened(tag).filter(|_| !etag::list_matches_strong(named, Some(tag))) {
+        Some(weak) => header.insert_header("ETag", weak),
+        None => Ok(()),
+    }
 }
 
 /// Whether a stored field goes with this part.
@@ -238,21 +366,23 @@ async fn many(s: &mut ServerSession, source: &mut Source, parts: &Multipart) -> 
 async fn copy(s: &mut ServerSession, source: &mut Source, range: ByteRange) -> Result<()> {
     let mut at = 0;
     source.seek(&mut at, range);
+    // Who still sends a body that nobody asked for cannot be told from one that leaves: the next write will tell.
+    let watched = s.is_body_done();
     loop {
         let piece = tokio::select! {
             biased;
             piece = source.next(&mut at, range.end) => piece,
-            idle = s.read_body_or_idle(true) => return Err(left(idle)),
+            idle = s.read_body_or_idle(true), if watched => return Err(left(idle)),
         };
         match piece {
             Piece::Data(data) => s.write_response_body(data, false).await?,
             Piece::End => return Ok(()),
-            Piece::Aborted => return Err(cut()),
+            Piece::Aborted => return Err(source.cut()),
         }
     }
 }
 
-/// The origin broke off: the client must see a broken answer, never a short success.
+/// The origin broke off.
 fn cut() -> Box<Error> {
     let mut error = Error::explain(ErrorType::ConnectionClosed, "the origin broke off");
     error.esource = ErrorSource::Upstream;

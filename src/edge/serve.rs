@@ -5,13 +5,14 @@ use super::ctx::Ctx;
 use super::fetch::{self, Errand, Report};
 use super::respond::{self, Source, left};
 use super::turn::{self, Led, Turn};
-use super::{Edge, decide, fail, headers, view};
+use super::{Edge, decide, fail, headers, passing, view};
 use crate::cache::object::Object;
 use crate::cache::storage::Destination;
 use crate::cache::store::fill::{Failure, Fill, FillReader, Verdict};
 use crate::cache::{Ask, Fetch};
 use crate::http::fields::Fields;
 use crate::verdict::{CacheUse, Key, Kind, MissWhy, Outcome, Reason, StaleWhy, Stored};
+use bytes::Bytes;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::subrequest::server::SubrequestHandle;
 use pingora::protocols::http::{HttpTask, ServerSession};
@@ -40,7 +41,7 @@ pub async fn serve(edge: &Edge, session: &mut Session, ctx: &mut Ctx) -> Result<
             Turn::Fetch(why, object) => miss(edge, session, ctx, &key, why, object).await?,
             Turn::Join(reader) => {
                 became(ctx, Kind::Collapsed, Reason::Miss(MissWhy::Absent));
-                fill(session, ctx, reader).await?
+                fill(edge, session, ctx, reader).await?
             }
             Turn::Nothing(why) => {
                 became(ctx, Kind::Miss, Reason::Miss(why));
@@ -50,7 +51,7 @@ pub async fn serve(edge: &Edge, session: &mut Session, ctx: &mut Ctx) -> Result<
             Turn::Refresh(object) => stale(edge, session, ctx, &key, object).await?,
             Turn::Serve(object, kind, reason) => {
                 became(ctx, kind, reason);
-                stored(session, ctx, object).await?
+                stored(edge, session, ctx, object).await?
             }
             Turn::Straight(kind, reason, stored) => {
                 became(ctx, kind, reason);
@@ -91,14 +92,15 @@ fn became(ctx: &mut Ctx, kind: Kind, reason: Reason) {
 }
 
 /// What is stored; `ctx.outcome` already says why.
-async fn stored(session: &mut Session, ctx: &mut Ctx, object: Arc<Object>) -> Result<Step> {
+async fn stored(edge: &Edge, session: &mut Session, ctx: &mut Ctx, object: Arc<Object>) -> Result<Step> {
     let now = unix_time().as_secs();
-    respond::send(session.as_downstream_mut(), ctx, Source::Stored(object), now).await?;
+    respond::send(edge, session.as_downstream_mut(), ctx, Source::Stored(object), now).await?;
     Ok(Step::Done)
 }
 
-async fn fill(session: &mut Session, ctx: &mut Ctx, reader: FillReader) -> Result<Step> {
-    respond::send(session.as_downstream_mut(), ctx, Source::Incoming(reader), unix_time().as_secs()).await?;
+async fn fill(edge: &Edge, session: &mut Session, ctx: &mut Ctx, reader: FillReader) -> Result<Step> {
+    respond::send(edge, session.as_downstream_mut(), ctx, Source::Incoming(reader), unix_time().as_secs())
+        .await?;
     Ok(Step::Done)
 }
 
@@ -115,7 +117,7 @@ async fn stale(
         drop(send_out(edge, session, ctx, reader.fill(), true));
     }
     became(ctx, Kind::Stale, Reason::Stale(StaleWhy::Revalidating));
-    stored(session, ctx, object).await
+    stored(edge, session, ctx, object).await
 }
 
 async fn miss(
@@ -129,7 +131,7 @@ async fn miss(
     match edge.state.cache.fetch(&ask(session, ctx, key), object.clone()) {
         Fetch::Ready(object) => {
             became(ctx, Kind::Collapsed, Reason::Miss(why));
-            stored(session, ctx, object).await
+            stored(edge, session, ctx, object).await
         }
         Fetch::Crowded => {
             became(ctx, Kind::Miss, Reason::Miss(why));
@@ -192,16 +194,16 @@ async fn lead(
         idle = session.as_downstream_mut().read_body_or_idle(true) => return Err(left(idle)),
     };
     turn::account(&mut ctx.outcome, verdict);
-    let status = errand.fill_status();
-    let led = turn::led(verdict, reader.fill(), &ask(session, ctx, key), status, object);
+    let (status, form) = (errand.fill_status(), ctx.decided().accept_encoding());
+    let led = turn::led(verdict, reader.fill(), &ask(session, ctx, key), status, form, object);
     let step = match led {
-        Led::PassOn => passed_on(session, ctx, &errand, handle).await,
+        Led::PassOn => passed_on(edge, session, ctx, &errand, handle).await,
         // What this client wants is asked for anew: nobody reads the fetch.
         Led::Straight => Ok(Step::Straight),
         led => {
             drop(handle);
             ctx.origin.status = status;
-            given(session, ctx, reader, led).await
+            given(edge, session, ctx, reader, led).await
         }
     };
     adopt(ctx, &errand.report.lock().clone());
@@ -252,32 +254,39 @@ async fn follow(
         }
         Ok(verdict) => {
             let led = turn::shared(verdict, reader.fill(), &ask(session, ctx, key), object);
-            given(session, ctx, reader, led).await
+            given(edge, session, ctx, reader, led).await
         }
     }
 }
 
 /// What a fetch brought, for one of those who wait for it.
-async fn given(session: &mut Session, ctx: &mut Ctx, reader: FillReader, led: Led) -> Result<Step> {
+async fn given(
+    edge: &Edge,
+    session: &mut Session,
+    ctx: &mut Ctx,
+    reader: FillReader,
+    led: Led,
+) -> Result<Step> {
     match led {
         Led::Again => Ok(Step::Again),
-        Led::Confirmed(object) => stored(session, ctx, object).await,
+        Led::Confirmed(object) => stored(edge, session, ctx, object).await,
         Led::Error(status) => {
             fail::answer(session.as_downstream_mut(), ctx, status, fail::origin_detail(status)).await?;
             Ok(Step::Done)
         }
-        Led::Incoming => fill(session, ctx, reader).await,
+        Led::Incoming => fill(edge, session, ctx, reader).await,
         Led::PassOn | Led::Straight => Ok(Step::Straight),
         Led::Stale(object, why, status) => {
             ctx.origin.status = status;
             became(ctx, Kind::Stale, Reason::Stale(why));
-            stored(session, ctx, object).await
+            stored(edge, session, ctx, object).await
         }
     }
 }
 
 /// A response that may not be stored goes to the one who asked first, as fast as it is read there.
 async fn passed_on(
+    edge: &Edge,
     session: &mut Session,
     ctx: &mut Ctx,
     errand: &Errand,
@@ -289,7 +298,7 @@ async fn passed_on(
             task = handle.rx.recv() => task,
             idle = s.read_body_or_idle(true) => return Err(left(idle)),
         };
-        match relay(s, ctx, errand, task, &mut handle).await? {
+        match relay(edge, s, ctx, errand, task, &mut handle).await? {
             Relay::More => {}
             Relay::End => {
                 s.finish_body().await?;
@@ -305,6 +314,7 @@ enum Relay {
 }
 
 async fn relay(
+    edge: &Edge,
     s: &mut ServerSession,
     ctx: &mut Ctx,
     errand: &Errand,
@@ -314,14 +324,20 @@ async fn relay(
     let head_only = s.req_header().method == http::Method::HEAD;
     let end = match task {
         Some(HttpTask::Header(header, end)) if !header.status.is_informational() => {
-            relay_head(s, ctx, errand, *header).await?;
+            relay_head(edge, s, ctx, errand, *header).await?;
+            if end {
+                relay_body(edge, s, ctx, None, true).await?;
+            }
             end || head_only
         }
         Some(HttpTask::Body(data, end) | HttpTask::UpgradedBody(data, end)) => {
-            s.write_response_body(data.unwrap_or_default(), false).await?;
+            relay_body(edge, s, ctx, data, end).await?;
             end
         }
-        Some(HttpTask::Done) => true,
+        Some(HttpTask::Done) => {
+            relay_body(edge, s, ctx, None, true).await?;
+            true
+        }
         Some(HttpTask::Failed(error)) => return Err(error),
         // A fetch asks for no change of protocol.
         Some(HttpTask::Header(header, _)) if header.status == http::StatusCode::SWITCHING_PROTOCOLS => {
@@ -337,6 +353,7 @@ async fn relay(
 }
 
 async fn relay_head(
+    edge: &Edge,
     s: &mut ServerSession,
     ctx: &mut Ctx,
     errand: &Errand,
@@ -345,7 +362,19 @@ async fn relay_head(
     adopt(ctx, &errand.report.lock().clone());
     ctx.outcome.status = header.status.as_u16();
     headers::pass(&mut header, s.req_header(), ctx)?;
+    ctx.passing = passing::begin(&edge.state, ctx, s.req_header(), &mut header)?;
     s.write_response_header(Box::new(header)).await
+}
+
+async fn relay_body(
+    edge: &Edge,
+    s: &mut ServerSession,
+    ctx: &mut Ctx,
+    mut data: Option<Bytes>,
+    end: bool,
+) -> Result<()> {
+    passing::body(&edge.state, ctx, &mut data, end)?;
+    s.write_response_body(data.unwrap_or_default(), false).await
 }
 
 /// The fetch ended in the middle of a response.

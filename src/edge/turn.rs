@@ -5,6 +5,7 @@ use crate::cache::object::Object;
 use crate::cache::policy::{self, RequestDirectives};
 use crate::cache::store::fill::{Failure, Fill, FillReader, Verdict};
 use crate::cache::{Ask, Found, may_share};
+use crate::http::accept_encoding::{self, Coding};
 use crate::http::fields::Fields;
 use crate::verdict::{BypassWhy, Kind, MissWhy, NotStored, Outcome, Reason, StaleWhy, Stored, Transport};
 use std::sync::Arc;
@@ -65,16 +66,20 @@ pub enum Led {
     Straight,
 }
 
-/// What the verdict on a fetch means for the one who sent it out. `origin` is the status that came back, `stale` what
-/// was there to validate.
+/// What the verdict on a fetch means for the one who sent it out. `origin` is the status that came back, `form` the
+/// compression that was asked for, `stale` what was there to validate.
 pub fn led(
     verdict: Verdict,
     fill: &Fill,
     ask: &Ask<'_>,
     origin: Option<u16>,
+    form: Option<Coding>,
     stale: Option<Arc<Object>>,
 ) -> Led {
+    let reads = |coding| accept_encoding::parse(ask.fields.all("accept-encoding")).accepts(coding);
     match verdict {
+        // It was asked for in a compression that this client may not be able to read.
+        Verdict::NotStored(_) if form.is_some_and(|coding| !reads(coding)) => Led::Straight,
         // The fetch asked for the whole and without conditions: ask again, for what this client wants.
         Verdict::NotStored(_) if origin == Some(304) || wants_part(ask.fields) => Led::Straight,
         Verdict::NotStored(_) => Led::PassOn,

@@ -68,12 +68,23 @@ pub struct Other {
 pub enum Action {
     /// Foreland itself, with a status.
     Answer(u16),
+    /// A file of a folder.
+    Files(Files),
     /// Nobody: no route takes it.
     Nobody(u16),
     /// Every listener without TLS, with a redirect to this URL.
     Redirect(u16, String),
     /// A cluster.
     Upstream(String),
+}
+
+/// Which file of a folder a path means, so far as the path alone can tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Files {
+    /// The folder.
+    pub root: String,
+    /// What is looked for, in this order; or why nothing is.
+    pub tried: Result<Vec<String>, String>,
 }
 
 /// What became of one rule.
@@ -193,6 +204,8 @@ pub struct Stored {
     pub if_error: Sourced,
     /// By which fields of the request it varies, and what this one says in them.
     pub vary: Vec<(String, String)>,
+    /// In which compressions it can be had, in words; empty where there is only one.
+    pub variants: String,
     /// What a browser is told of how long it may keep it, and who says so.
     pub browser: (String, String),
     /// By which it can be purged.

@@ -94,8 +94,24 @@ impl Sources<'_> {
             ),
             vary: variant
                 .map_or_else(Vec::new, |variant| variant.names.iter().map(|name| self.asked(name)).collect()),
+            variants: self.variants(head),
             browser: self.browser(head),
             tags: head.ruled.tags.iter().flat_map(|tags| tags.iter()).map(|tag| tag.to_string()).collect(),
+        }
+    }
+
+    /// In which compressions it can be had.
+    fn variants(&self, head: &StoredHead) -> String {
+        let settings = self.inquiry.plan.compress(self.inquiry.decision.route);
+        match (head.has_forms(), head.coding, settings) {
+            (true, Some(coding), _) => {
+                format!("kept as {}, decompressed for clients that cannot read it", coding.token())
+            }
+            (true, None, Some(settings)) => {
+                let codings: Vec<_> = settings.codings.iter().map(|coding| coding.token()).collect();
+                format!("{} after the second request that asks", codings.join(", "))
+            }
+            (true, None, None) | (false, ..) => String::new(),
         }
     }
 

@@ -1,16 +1,18 @@
 //! Asks everything that decides about a request what it decides and why. Decides nothing itself.
 
-use super::explained::{Action, Cache as CachePart, Explained, Now, Object, Other, Part, Route, Rule, Set};
+use super::explained::{
+    Action, Cache as CachePart, Explained, Files, Now, Object, Other, Part, Route, Rule, Set,
+};
 use super::fate;
 use super::question::Question;
 use crate::cache::key::{self, describe};
 use crate::cache::object;
 use crate::cache::{Ask, Cache, Found, policy};
 use crate::edge::decide::{ask, decide};
-use crate::edge::https_url;
-use crate::edge::offhand;
 use crate::edge::rehearse::Given;
 use crate::edge::turn::{self, Turn};
+use crate::edge::{file, https_url, offhand};
+use crate::files;
 use crate::http::fields::Fields;
 use crate::http::request::{RequestView, Scheme};
 use crate::plan::{Listener, Plan, Ruled};
@@ -123,8 +125,41 @@ impl Inquiry<'_> {
                 Action::Nobody(answer.status)
             }
             (verdict::Action::Answer(answer), _) => Action::Answer(answer.status),
-            (verdict::Action::Proxy, _) => Action::Upstream(String::new()),
+            (verdict::Action::Files, Some(setup::Action::Files(settings))) => {
+                Action::Files(self.files(settings))
+            }
+            (verdict::Action::Files | verdict::Action::Proxy, _) => Action::Upstream(String::new()),
         }
+    }
+
+    /// Which file the path means. The disk is not looked at.
+    fn files(&self, settings: &files::Settings) -> Files {
+        let root = &settings.root;
+        let path = |name: &str| root.join(name).display().to_string();
+        let tried = match file::name(self.plan, self.decision.route, self.view.path) {
+            Ok(name) if !name.is_folder => Ok(vec![path(&name.text)]),
+            Ok(name) if settings.index.is_empty() => Ok(vec![path(&name.text)]),
+            Ok(name) => {
+                let folder = if name.text.is_empty() { String::new() } else { format!("{}/", name.text) };
+                Ok(settings.index.iter().map(|index| path(&format!("{folder}{index}"))).collect())
+            }
+            Err(files::Refused) => Err(self.refused_name()),
+        };
+        Files { root: root.display().to_string(), tried }
+    }
+
+    /// Why the path names nothing that is served.
+    fn refused_name(&self) -> String {
+        let rewrite =
+            self.plan.routes.get(self.decision.route).and_then(|route| route.setup.rewrite.as_ref());
+        let path = rewrite.map_or(self.view.path.into(), |rewrite| rewrite.apply(self.view.path));
+        let why = match files::Name::parse(&path, true) {
+            Ok(_) => "hidden files are not served",
+            Err(files::Refused) => {
+                "it leads above the folder, is too long, or has a byte or an escape that no name has"
+            }
+        };
+        format!("{path} names nothing: {why}")
     }
 
     fn cache_part(&self) -> CachePart {

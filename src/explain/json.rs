@@ -1,6 +1,8 @@
 //! Writes what explain knows for programs.
 
-use super::explained::{Action, Cache, Explained, Now, Object, Other, Part, Response, Rule, Sourced, Stored};
+use super::explained::{
+    Action, Cache, Explained, Files, Now, Object, Other, Part, Response, Rule, Sourced, Stored,
+};
 use super::reasons::{self, Told};
 use crate::rules::Matched;
 use serde_json::{Map, Value, json};
@@ -52,6 +54,8 @@ fn other(other: &Other) -> Value {
 fn action(action: &Action) -> Value {
     match action {
         Action::Answer(status) => json!({ "answer": status }),
+        Action::Files(Files { root, tried: Ok(tried) }) => json!({ "files": root, "tried": tried }),
+        Action::Files(Files { root, tried: Err(why) }) => json!({ "files": root, "refused": why }),
         Action::Nobody(status) => json!({ "answer": status, "no_route": true }),
         Action::Redirect(status, url) => json!({ "answer": status, "location": url }),
         Action::Upstream(name) => json!({ "upstream": name }),
@@ -142,6 +146,7 @@ fn stored(stored: &Stored) -> Map<String, Value> {
         ("stale_while_revalidate", sourced(&stored.while_revalidate)),
         ("stale_if_error", sourced(&stored.if_error)),
         ("vary", json!(vary)),
+        ("variants", json!(stored.variants)),
         ("browser", json!({ "says": stored.browser.0, "source": stored.browser.1 })),
         ("tags", json!(stored.tags)),
     ];

@@ -175,6 +175,7 @@ pub const fn declined(why: Declined) -> Told {
         Declined::Rule => told("a rule needs the proxy", "", ""),
         Declined::Large => told("it is too large to be answered in one go", "", ""),
         Declined::Method => told("it is neither GET nor HEAD", "", ""),
+        Declined::Encoding => told("it is wanted in a compression that must be made first", "", ""),
         Declined::Version => told("its protocol version is not one the front answers", "", ""),
     }
 }

@@ -61,6 +61,7 @@ pub fn stage(rules: Arc<RuleSet>) -> Arc<Plan> {
         upstreams: Vec::new(),
         routes: vec![Arc::new(Route::to(&"origin".into(), rules))],
         cache: Settings::default(),
+        compress: crate::compress::Settings::default(),
         log: Log { format: Format::Off, file: None },
         limits: Limits::default(),
     })

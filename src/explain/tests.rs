@@ -5,8 +5,10 @@ use super::{
 };
 use crate::cache::key::{Pick, QueryRecipe};
 use crate::cache::{Cache, Settings};
+use crate::files;
+use crate::http::accept_encoding::Coding;
 use crate::plan::Plan;
-use crate::route::{FieldTest, Match, Test, ValueTest};
+use crate::route::{FieldTest, Match, Rewrite, Test, ValueTest};
 use crate::rules::{Rule, RuleSet, Then, When};
 use crate::setup::{Action, Answer, Limits, Listener, Log, Route, Setup};
 use crate::telemetry::Format;
@@ -60,20 +62,27 @@ fn plan_at(listeners: Vec<Listener>) -> Arc<Plan> {
     let host = |host: &str| Match { hosts: vec![host.parse().unwrap()], ..Match::default() };
     let robots = Match { paths: vec!["/robots.txt".parse().unwrap()], ..host("www.example.com") };
     let answer = Answer { status: 200, fields: Vec::new(), body: Bytes::from_static(b"ok") };
-    dry(&Setup {
+    let routes = vec![
+        Arc::new(Route { action: Action::Answer(answer), ..route("robots", 18, robots) }),
+        Arc::new(route("www", 19, host("www.example.com"))),
+        Arc::new(route("rest", 20, Match::default())),
+    ];
+    dry(&Setup { routes, ..setup(listeners) })
+}
+
+/// A setup without routes.
+fn setup(listeners: Vec<Listener>) -> Setup {
+    Setup {
+        compress: Default::default(),
         listeners,
         admin: None,
         trusted_proxies: Arc::default(),
         upstreams: Vec::new(),
-        routes: vec![
-            Arc::new(Route { action: Action::Answer(answer), ..route("robots", 18, robots) }),
-            Arc::new(route("www", 19, host("www.example.com"))),
-            Arc::new(route("rest", 20, Match::default())),
-        ],
+        routes: Vec::new(),
         cache: Settings::default(),
         log: Log { format: Format::Off, file: None },
         limits: Limits::default(),
-    })
+    }
 }
 
 fn text(question: &str) -> String {
@@ -165,6 +174,32 @@ not stored set_cookie. The response sets a cookie (state of one user).  RFC 6265
 }
 
 #[test]
+fn what_rules_say_of_compression_is_shown_with_what_decides() {
+    let asked = Then { accept_encoding: Some(Some(Coding::Gzip)), compress: Some(true), ..Then::default() };
+    let plain = Then { compress: Some(false), ..Then::default() };
+    let rules = vec![
+        rule("far", 3, path(&["/"]), asked),
+        rule("plain", 6, path(&["/a/"]), plain),
+        rule("own", 9, path(&["/b/"]), Then { accept_encoding: Some(None), ..Then::default() }),
+    ];
+    let plan = stage(Arc::new(RuleSet::open(rules)));
+    let told = text_of(&plan, r#"{"url": "http://a.test/a/x"}"#);
+    for line in ["sets (compress true: a later rule decides), accept_encoding gzip", "sets compress false"] {
+        assert!(told.contains(line), "{line} is not in\n{told}");
+    }
+    let told = text_of(&plan, r#"{"url": "http://a.test/b/x"}"#);
+    assert!(told.contains("sets accept_encoding identity"), "{told}");
+}
+
+#[test]
+fn a_route_with_files_says_which_folder() {
+    let folder = files::Settings::of("conf/site".into());
+    let plan = dry(&Setup::files(":8080".parse().unwrap(), folder));
+    let told = text_of(&plan, r#"{"url": "http://a.test/css/site.css"}"#);
+    assert!(told.contains("files      conf/site/css/site.css\n"), "{told}");
+}
+
+#[test]
 fn a_bypass_names_its_rule() {
     let expected = "\
 request    GET https://www.example.com/account/me
@@ -181,6 +216,58 @@ gates      none
 front      leaves it to the proxy: rule, a rule needs the proxy
 ";
     assert_eq!(text(r#"{"url": "https://www.example.com/account/me"}"#), expected);
+}
+
+/// What explain says of a path of a route with files, as text and for programs.
+fn of_files(change: impl FnOnce(&mut Route), path: &str) -> (String, serde_json::Value) {
+    let settings = files::Settings::of("/srv/www".into());
+    let mut route =
+        Route { action: Action::Files(settings), rules: None, ..route("site", 3, Match::default()) };
+    change(&mut route);
+    let plan = dry(&Setup { routes: vec![Arc::new(route)], ..setup(Vec::new()) });
+    let question = Question::from_json(format!(r#"{{"url": "https://a.test{path}"}}"#).as_bytes()).unwrap();
+    let explained = explain(&plan, &Cache::new(Settings::default()), &question, START);
+    (explained.text(false), explained.json()["action"].clone())
+}
+
+#[test]
+fn a_path_of_a_route_with_files_means_a_file_or_nothing() {
+    let indexes = |route: &mut Route| {
+        if let Action::Files(settings) = &mut route.action {
+            settings.index = vec!["index.html".into(), "index.htm".into()];
+        }
+    };
+    let strip = |route: &mut Route| route.rewrite = Some(Rewrite::strip("/static").unwrap());
+    for (change, path, line) in [
+        ((|_| {}) as fn(&mut Route), "/css/a%20b.css?v=1", "/srv/www/css/a b.css"),
+        (|_| {}, "/", "/srv/www/index.html"),
+        (indexes, "/docs/", "/srv/www/docs/index.html, then /srv/www/docs/index.htm"),
+        (strip, "/static/a.css", "/srv/www/a.css"),
+        (
+            |_| {},
+            "/.git/config",
+            "none below /srv/www: /.git/config names nothing: hidden files are not served",
+        ),
+        (
+            |_| {},
+            "/a%00",
+            "none below /srv/www: /a%00 names nothing: it leads above the folder, is too long, or has a byte or an \
+             escape that no name has",
+        ),
+    ] {
+        let (text, _) = of_files(change, path);
+        assert!(text.contains(&format!("\nfiles      {line}\n")), "{path}: {text}");
+        assert!(
+            text.ends_with("gates      none\nfront      would answer a file in memory itself\n"),
+            "{text}"
+        );
+    }
+    let (_, json) = of_files(indexes, "/docs/");
+    let tried = ["/srv/www/docs/index.html", "/srv/www/docs/index.htm"];
+    assert_eq!(json, serde_json::json!({ "files": "/srv/www", "tried": tried }));
+    let (_, json) = of_files(|_| {}, "/.git/config");
+    assert_eq!(json["files"], "/srv/www");
+    assert!(json["refused"].as_str().unwrap().contains("hidden files"), "{json}");
 }
 
 #[test]

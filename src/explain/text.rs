@@ -1,6 +1,6 @@
 //! Writes what explain knows for people: figures aligned, causes before symptoms, the next step named.
 
-use super::explained::{Action, Cache, Explained, Now, Response, Rule, Set, Sourced, Stored};
+use super::explained::{Action, Cache, Explained, Files, Now, Response, Rule, Set, Sourced, Stored};
 use super::reasons;
 use crate::http::duration::human;
 use crate::rules::Matched;
@@ -49,6 +49,9 @@ impl Explained {
             Ok(()) if matches!(self.action, Action::Upstream(_)) => {
                 "would answer a fresh hit itself".to_owned()
             }
+            Ok(()) if matches!(self.action, Action::Files(_)) => {
+                "would answer a file in memory itself".to_owned()
+            }
             Ok(()) => "would answer itself".to_owned(),
             Err(why) => format!("leaves it to the proxy: {why}, {}", reasons::declined(why).meaning),
         };
@@ -89,6 +92,10 @@ impl Explained {
         }
         match &self.action {
             Action::Answer(status) => page.line("answer", format!("{status}, by Foreland itself"), ""),
+            Action::Files(Files { tried: Ok(tried), .. }) => page.line("files", tried.join(", then "), ""),
+            Action::Files(Files { tried: Err(why), root }) => {
+                page.push("files", format!("none below {root}: {why}"), "", Tone::Bad);
+            }
             Action::Nobody(status) => {
                 page.push("answer", format!("{status}: no route takes it"), "", Tone::Bad)
             }
@@ -252,6 +259,9 @@ fn kept(page: &mut Page, stored: &Stored) {
     if !stored.vary.is_empty() {
         let says: Vec<String> = stored.vary.iter().map(says).collect();
         page.line("vary", says.join("; "), "RFC 9111 §4.1");
+    }
+    if !stored.variants.is_empty() {
+        page.line("variants", stored.variants.clone(), "");
     }
     page.line("browser", stored.browser.0.clone(), &stored.browser.1);
     if !stored.tags.is_empty() {

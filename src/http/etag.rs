@@ -49,6 +49,39 @@ pub fn list_matches_strong<'a>(values: impl IntoIterator<Item = &'a [u8]>, etag:
     list_matches(values, etag, strong_eq)
 }
 
+/// Whether an `If-None-Match` field names the stored response or another form of it that was made here: whoever has one
+/// has the same meaning, whatever its compression.
+pub fn list_matches_any_form<'a>(values: impl IntoIterator<Item = &'a [u8]>, etag: Option<&[u8]>) -> bool {
+    list_matches(values, etag, |one, other| match (parse(one), parse(other)) {
+        (Some(one), Some(other)) => base(one.opaque) == base(other.opaque),
+        _ => false,
+    })
+}
+
+/// The same tag without what a form has added, marked weak; `None` where it is no entity tag.
+pub fn weakened(etag: &[u8]) -> Option<Vec<u8>> {
+    let tag = parse(etag)?;
+    Some([b"W/\"", base(tag.opaque), b"\""].concat())
+}
+
+/// The tag of another form of what this tag names: `"x"` becomes `"x-br-0123456789abcdef"`, weak if it is weak. `None`
+/// where it is no entity tag.
+pub fn with_suffix(etag: &[u8], suffix: &str) -> Option<Vec<u8>> {
+    let tag = parse(etag)?;
+    let mark: &[u8] = if tag.weak { b"W/\"" } else { b"\"" };
+    Some([mark, base(tag.opaque), suffix.as_bytes(), b"\""].concat())
+}
+
+/// An opaque tag without a suffix of ours: a dash, a compression, a dash, sixteen hexadecimal digits.
+fn base(opaque: &[u8]) -> &[u8] {
+    let Some((rest, hash)) = opaque.split_last_chunk::<16>() else { return opaque };
+    if !hash.iter().all(u8::is_ascii_hexdigit) {
+        return opaque;
+    }
+    let forms = [&b"-br-"[..], b"-gzip-", b"-zstd-", b"-identity-"];
+    forms.into_iter().find_map(|form| rest.strip_suffix(form)).unwrap_or(opaque)
+}
+
 fn list_matches<'a>(
     values: impl IntoIterator<Item = &'a [u8]>,
     etag: Option<&[u8]>,
@@ -104,6 +137,34 @@ mod tests {
 
     fn weak(list: &str, etag: &str) -> bool {
         list_matches_weak([list.as_bytes()], Some(etag.as_bytes()))
+    }
+
+    #[test]
+    fn a_form_has_a_tag_of_its_own_and_the_meaning_of_the_body() {
+        let hash = "-br-0123456789abcdef";
+        let text = |tag: Option<Vec<u8>>| tag.map(|tag| String::from_utf8(tag).unwrap());
+        assert_eq!(text(with_suffix(b"\"x\"", hash)).as_deref(), Some("\"x-br-0123456789abcdef\""));
+        assert_eq!(text(with_suffix(b"W/\"x\"", hash)).as_deref(), Some("W/\"x-br-0123456789abcdef\""));
+        assert_eq!(
+            text(with_suffix(b"\"x-gzip-0123456789abcdef\"", hash)),
+            text(with_suffix(b"\"x\"", hash))
+        );
+        assert_eq!(text(weakened(b"\"x\"")).as_deref(), Some("W/\"x\""));
+        assert_eq!(text(weakened(b"W/\"x-br-0123456789abcdef\"")).as_deref(), Some("W/\"x\""));
+        assert_eq!((weakened(b"x"), with_suffix(b"x", hash)), (None, None));
+        let any = |list: &str, tag: &str| list_matches_any_form([list.as_bytes()], Some(tag.as_bytes()));
+        for (list, tag, expected) in [
+            ("\"x\"", "\"x-br-0123456789abcdef\"", true),
+            ("\"y\", W/\"x-zstd-0123456789abcdef\"", "\"x\"", true),
+            ("\"x-identity-0123456789abcdef\"", "\"x-br-ffffffffffffffff\"", true),
+            ("\"x-br-0123456789abcde\"", "\"x\"", false),
+            ("\"x-br-0123456789abcdeg\"", "\"x\"", false),
+            ("\"x-lz-0123456789abcdef\"", "\"x\"", false),
+            ("\"y\"", "\"x\"", false),
+            ("x", "x", false),
+        ] {
+            assert_eq!(any(list, tag), expected, "{list} {tag}");
+        }
     }
 
     #[test]

@@ -1,11 +1,9 @@
 //! Reads `Vary`, and tells apart the variants of one page: by language, by device, by compression.
 
-use std::iter;
-
 use smallvec::SmallVec;
 
 use super::fields::Fields;
-use super::{accept_encoding, list};
+use super::list;
 
 /// More names than this count as `*`: no two requests would share such a response.
 const MOST_NAMES: usize = 32;
@@ -44,18 +42,12 @@ pub fn parse<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Vary {
 /// What a request says in the fields a response varies by; equal bytes select the same variant (RFC 9111 §4.1).
 ///
 /// Each field is framed by a mark and its length, so that no value can pass for two. Lines are trimmed and joined by
-/// `", "`, and a field that is absent differs from one that is empty. Of `Accept-Encoding` only the capabilities count,
-/// so that browsers which can do the same share a variant.
+/// `", "`, and a field that is absent differs from one that is empty.
 pub fn select(names: &[Box<str>], fields: Fields<'_>) -> SmallVec<[u8; 64]> {
     let mut out = SmallVec::new();
     for name in names {
         let values = fields.all(name);
-        if name.eq_ignore_ascii_case("accept-encoding") {
-            let capabilities = accept_encoding::parse(values).canonical();
-            push_field(&mut out, iter::once(capabilities.as_bytes()));
-        } else {
-            push_field(&mut out, values);
-        }
+        push_field(&mut out, values);
     }
     out
 }
@@ -159,14 +151,6 @@ mod tests {
         let names = ["a", "b"];
         assert_ne!(selected(&names, &[("a", "xy")]), selected(&names, &[("a", "x"), ("b", "y")]));
         assert_ne!(selected(&names, &[("a", "x")]), selected(&names, &[("b", "x")]));
-    }
-
-    #[test]
-    fn clients_of_equal_capabilities_share_a_variant() {
-        let select = |value| selected(&["accept-encoding"], &[("accept-encoding", value)]);
-        assert_eq!(select("gzip, deflate, br"), select("br;q=1, gzip;q=0.5"));
-        assert_eq!(select("identity"), selected(&["accept-encoding"], &[]));
-        assert_ne!(select("gzip"), select("br"));
     }
 
     /// What the bytes must tell apart, spelled out.

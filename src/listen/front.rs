@@ -5,8 +5,9 @@ use crate::cache::{Found, policy};
 use crate::edge::Edge;
 use crate::edge::ctx::Handoff;
 use crate::edge::decide::{ask, decide};
+use crate::edge::form;
 use crate::edge::offhand::{Candidate, answerable, candidate};
-use crate::edge::{Arrival, Own, own};
+use crate::edge::{Arrival, Own, file, own};
 use crate::http::request::RequestView;
 use crate::plan::Plan;
 use crate::verdict::{Decision, Kind, Outcome, Reason, Transport};
@@ -53,19 +54,35 @@ pub fn consider(edge: &Edge, plan: Arc<Plan>, view: &RequestView<'_>, arrival: &
             outcome.status = own.status;
             return Considered::Own(plan, decision.route, own, outcome);
         }
+        Ok(Candidate::File) => {
+            let ready = file::ready(&plan, cache, decision.route, view, arrival.unix_millis / 1000);
+            let settings = plan.compress(decision.route).map(|settings| &**settings);
+            let formed = ready.and_then(|object| {
+                form::at_once(settings, object, view.fields, view.protocol, &edge.state.load)
+            });
+            let result = formed.map(|object| {
+                let mut outcome = Outcome::new(Transport::Front, Kind::File, Reason::None);
+                outcome.status = object.head.status;
+                (object, outcome)
+            });
+            (None, result)
+        }
         Ok(Candidate::Stored(key)) => {
             let ruled = plan.ruled(decision.route, decision.terms);
             let ask = ask(&ruled, view.fields, key, arrival.unix_millis / 1000);
             let found = cache.lookup(&ask);
-            let result = answerable(&found, view.fields, || cache.is_refreshing(&ask)).map(
+            let settings = plan.compress(decision.route).filter(|_| ruled.compress()).map(|s| &**s);
+            let result = answerable(&found, view.fields, || cache.is_refreshing(&ask)).and_then(
                 |(object, kind, reason)| {
+                    let load = &edge.state.load;
+                    let object = form::at_once(settings, object, view.fields, view.protocol, load)?;
                     let times = &object.head.times;
                     let mut outcome = Outcome::new(Transport::Front, kind, reason);
                     outcome.age = Some(policy::age(times, ask.now));
                     outcome.ttl = Some(policy::ttl(times, ask.now));
                     outcome.status = object.head.status;
                     outcome.rule = object.head.ruled.rule.as_ref().or(ruled.name()).cloned();
-                    (object, outcome)
+                    Ok((object, outcome))
                 },
             );
             (Some(found), result)
@@ -74,7 +91,8 @@ pub fn consider(edge: &Edge, plan: Arc<Plan>, view: &RequestView<'_>, arrival: &
     match result {
         Ok((object, outcome)) => {
             // Stale or fresh, it came from memory; the word `stale` is what the other list says of declined requests.
-            edge.state.metrics.front(Ok(Kind::Hit));
+            let kind = if outcome.kind == Kind::File { Kind::File } else { Kind::Hit };
+            edge.state.metrics.front(Ok(kind));
             Considered::Answer(Hit { plan, route: decision.route, object, outcome })
         }
         Err(why) => {

@@ -4,9 +4,10 @@ use crate::cache::object::StoredHead;
 use crate::edge::edit::Edit;
 use crate::edge::headers::HSTS;
 use crate::edge::{Arrival, Own, labels};
+use crate::http::date;
 use crate::http::request::RequestView;
 use crate::plan::Plan;
-use crate::verdict::Outcome;
+use crate::verdict::{Kind, Outcome};
 
 /// What every head needs beside what is in it.
 pub struct Frame<'a> {
@@ -67,6 +68,27 @@ fn ours(
     if head.status != 204 {
         number(out, b"Content-Length: ", length);
     }
+    if outcome.kind != Kind::File {
+        from_store(frame, head, outcome, out, &removed);
+    } else if !removed("date") {
+        field(out, "Date", &date::format(frame.arrival.unix_millis / 1000));
+    }
+    if !removed("x-request-id") {
+        field(out, "X-Request-Id", frame.arrival.id.as_bytes());
+    }
+    if let Some(hsts) = frame.hsts().filter(|_| !removed(HSTS)) {
+        field(out, HSTS, hsts.as_bytes());
+    }
+}
+
+/// How old it is that comes from the store, and what the cache did.
+fn from_store(
+    frame: &Frame<'_>,
+    head: &StoredHead,
+    outcome: &Outcome,
+    out: &mut Vec<u8>,
+    removed: impl Fn(&str) -> bool,
+) {
     let age = outcome.age.unwrap_or(0);
     if !removed("age") {
         number(out, b"Age: ", age);
@@ -80,12 +102,6 @@ fn ours(
         out.extend_from_slice(b"Cache-Status: ");
         labels::cache_status(outcome, None, frame.arrival.trusted, out);
         out.extend_from_slice(b"\r\n");
-    }
-    if !removed("x-request-id") {
-        field(out, "X-Request-Id", frame.arrival.id.as_bytes());
-    }
-    if let Some(hsts) = frame.hsts().filter(|_| !removed(HSTS)) {
-        field(out, HSTS, hsts.as_bytes());
     }
 }
 

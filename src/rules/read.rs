@@ -5,6 +5,7 @@ use super::rule::{Rule, Store, Then};
 use super::set::RuleSet;
 use crate::cache::key::{Parts, QueryRecipe};
 use crate::cache::policy::{Override, Ttl};
+use crate::http::accept_encoding::Coding;
 use crate::route::Edits;
 use crate::verdict::{NotStored, Setting, Terms};
 use std::sync::Arc;
@@ -94,6 +95,16 @@ impl RuleSet {
     /// Whether the `Cache-Control` of the request is listened to.
     pub fn follows_request_directives(&self, terms: Terms) -> bool {
         self.decided(terms, Setting::RequestDirectives, |then| then.request_directives).unwrap_or(true)
+    }
+
+    /// Whether the response is compressed.
+    pub fn compress(&self, terms: Terms) -> bool {
+        self.decided(terms, Setting::Compress, |then| then.compress).unwrap_or(true)
+    }
+
+    /// The compression that the origin is asked for; none: for what is not compressed.
+    pub fn accept_encoding(&self, terms: Terms) -> Option<Coding> {
+        self.decided(terms, Setting::AcceptEncoding, |then| then.accept_encoding).flatten()
     }
 
     /// What is changed in the fields of the response.

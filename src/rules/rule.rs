@@ -4,6 +4,7 @@ use super::cookies::StripCookies;
 use super::when::When;
 use crate::cache::key::{Pick, QueryRecipe};
 use crate::cache::policy::Ignore;
+use crate::http::accept_encoding::Coding;
 use crate::http::duration::human;
 use crate::http::status::StatusRange;
 use crate::route::{Edits, Template};
@@ -61,6 +62,10 @@ pub struct Then {
     pub collapse: Option<bool>,
     /// Whether the `Cache-Control` of a request is listened to.
     pub request_directives: Option<bool>,
+    /// Whether it is compressed.
+    pub compress: Option<bool>,
+    /// The compression that the origin is asked for; `Some(None)` for none.
+    pub accept_encoding: Option<Option<Coding>>,
     /// What is changed in its fields.
     pub response_headers: Option<Edits>,
 }
@@ -77,7 +82,7 @@ pub enum Store {
 }
 
 /// What only matters before the response is there.
-pub(super) const REQUEST_ONLY: [Setting; 7] = [
+pub(super) const REQUEST_ONLY: [Setting; 8] = [
     Setting::Bypass,
     Setting::KeyQuery,
     Setting::KeyHeaders,
@@ -85,6 +90,7 @@ pub(super) const REQUEST_ONLY: [Setting; 7] = [
     Setting::StripCookies,
     Setting::Collapse,
     Setting::RequestDirectives,
+    Setting::AcceptEncoding,
 ];
 
 impl Then {
@@ -127,6 +133,10 @@ impl Then {
             Setting::Collapse => yes(self.collapse),
             Setting::RequestDirectives => {
                 self.request_directives.map(|follow| if follow { "follow" } else { "ignore" }.to_owned())
+            }
+            Setting::Compress => yes(self.compress),
+            Setting::AcceptEncoding => {
+                self.accept_encoding.map(|coding| coding.map_or("identity", Coding::token).to_owned())
             }
             Setting::ResponseHeaders => self.response_headers.as_ref().map(edits),
         }
@@ -210,6 +220,8 @@ mod tests {
 
     fn everything() -> Then {
         Then {
+            compress: Some(false),
+            accept_encoding: Some(None),
             bypass: Some(false),
             store: Some(Store::Deception),
             edge: Some(2_592_000),
@@ -259,6 +271,8 @@ mod tests {
                 (Setting::MaxObject, "10MiB"),
                 (Setting::Collapse, "false"),
                 (Setting::RequestDirectives, "follow"),
+                (Setting::Compress, "false"),
+                (Setting::AcceptEncoding, "identity"),
                 (Setting::ResponseHeaders, "remove server, x-a; set x-host: {host}"),
             ]
         );

@@ -117,6 +117,8 @@ fn is_stored(key: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{System, load_text};
+    use std::sync::Arc;
 
     fn effective(lines: &[(&str, &str, &str)]) -> Vec<Effective> {
         let line = |(subject, key, value): &(&str, &str, &str)| Effective {
@@ -157,6 +159,7 @@ mod tests {
             ("upstream old", "servers", "o:80"),
             ("rule assets", "ttl.edge", "30d"),
             ("rule assets", "bypass", "false"),
+            ("rule assets", "accept_encoding", "gzip"),
             ("listener :8443", "front", "true"),
         ]);
         let new = effective(&[
@@ -166,6 +169,7 @@ mod tests {
             ("upstream new", "servers", "n:80"),
             ("rule assets", "ttl.edge", "7d"),
             ("rule assets", "bypass", "true"),
+            ("rule assets", "accept_encoding", "identity"),
             ("listener :8443", "front", "true"),
         ]);
         let told: Vec<String> = between(&old, &new, &[(":8443".into(), 1_204)])
@@ -175,6 +179,7 @@ mod tests {
         assert_eq!(
             told,
             [
+                "rule assets: accept_encoding gzip → identity (applies to objects fetched from now on)",
                 "rule assets: bypass false → true",
                 "rule assets: ttl.edge 30d → 7d (applies to objects fetched from now on)",
                 "upstream app: read 60s → 10s",
@@ -185,5 +190,50 @@ mod tests {
             ]
         );
         assert_eq!(between(&old, &old, &[]), []);
+    }
+
+    #[test]
+    fn what_changes_in_folders_and_compression_is_told_key_by_key() {
+        let loaded = |routes: &str, compress: &str| {
+            let text = format!(
+                "listeners: [{{ bind: ':1' }}]\nroutes: [{{ name: a, {routes} }}]\ncompress: {compress}\n"
+            );
+            load_text("a.yaml", &text, Arc::new(System)).unwrap().1.effective
+        };
+        let told = |old: (&str, &str), new: (&str, &str)| {
+            let changes = between(&loaded(old.0, old.1), &loaded(new.0, new.1), &[]);
+            changes.iter().map(|change| format!("{}: {}", change.subject, change.what)).collect::<Vec<_>>()
+        };
+        let usual = ("files: conf/site", "{}");
+        assert_eq!(told(usual, ("files: { root: conf/site }", "{ codings: [br, zstd, gzip] }")), [""; 0]);
+        assert_eq!(
+            told(usual, ("files: conf/site, compress: false", "{}")),
+            ["route a: compress true → false"]
+        );
+        assert_eq!(told(usual, ("files: conf", "{}")), ["route a: files.root conf/site → conf"]);
+        assert_eq!(told(usual, ("files: conf/site", "off")), ["compress: codings br, zstd, gzip → off"]);
+        assert_eq!(
+            told(usual, ("files: conf/site", "{ codings: [zstd, br], levels: { br: 5 } }")),
+            ["compress: codings br, zstd, gzip → zstd, br", "compress: levels.br 4 → 5"]
+        );
+        let expires = |expires: &'static str| (expires, "{}");
+        assert_eq!(
+            told(
+                expires("files: { root: conf/site, expires: { text/html: 1h, image/*: 2h } }"),
+                expires("files: { root: conf/site, expires: { image/*: 2h, text/html: 1h } }"),
+            ),
+            ["route a: files.expires in another order"]
+        );
+        assert_eq!(
+            told(
+                expires("files: { root: conf/site, expires: 1h }"),
+                expires("files: { root: conf/site, expires: no-cache, listing: true, precompressed: [br] }"),
+            ),
+            [
+                "route a: files.expires * 1h → * no-cache",
+                "route a: files.listing false → true",
+                "route a: files.precompressed true → br",
+            ]
+        );
     }
 }

@@ -135,6 +135,7 @@ impl Works {
             moved.left.iter().for_each(|server| self.gone.left(&name, server));
         }
         self.state.cache.configure(built.setup.cache);
+        self.state.load.configure(built.setup.compress.cpu_percent);
         inner.edge.plan.store(self.plan(&built));
         self.generation += 1;
         self.state.metrics.generation(self.generation);

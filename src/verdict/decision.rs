@@ -29,6 +29,8 @@ impl Decision {
 pub enum Action {
     /// Foreland answers by itself.
     Answer(Answer),
+    /// A file of the route's folder answers.
+    Files,
     /// The route's cluster answers, through the cache where [`CacheUse`] says so.
     Proxy,
 }

@@ -190,6 +190,8 @@ vocabulary! {
         Large = "large",
         /// Neither GET nor HEAD.
         Method = "method",
+        /// Wanted in a compression that must be made first.
+        Encoding = "encoding",
         /// A protocol version the front does not answer itself.
         Version = "version",
     }

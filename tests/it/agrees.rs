@@ -164,10 +164,13 @@ fn visible(fields: &[(String, String)]) -> Vec<(String, String)> {
     let left_out =
         ["age", "date", "x-request-id", "connection", "keep-alive", "transfer-encoding", "content-length"];
     let kept = fields.iter().filter(|(name, _)| !left_out.contains(&name.as_str()));
+    // Whether a form is there already or is made now is a matter of the moment; its entity tag tells.
+    let is_form = fields.iter().any(|(name, value)| name == "content-encoding" && value != "compress");
     let value = |name: &str, value: &str| match name {
         "cache-status" => {
             value.split("; ").filter(|part| !part.starts_with("ttl=")).collect::<Vec<_>>().join("; ")
         }
+        "etag" if is_form => value.split('-').next().unwrap_or_default().replace(['W', '/', '"'], ""),
         "content-type" if value.starts_with("multipart/byteranges") => "multipart/byteranges".to_owned(),
         // A lifetime for the browser is counted from the age of the answer.
         "cache-control" => value.split('=').next().unwrap_or_default().to_owned(),

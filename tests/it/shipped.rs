@@ -32,7 +32,9 @@ fn every_configuration_is_sound_and_its_rules_pass_their_tests() {
         assert_eq!(loaded.warnings, Vec::<String>::new(), "{}", file.display());
         assert!(!setup.routes.is_empty());
         let report = tests_of(&loaded.cases);
-        assert!(report.failed() == 0 && report.passed() > 0, "{}", report.text(false));
+        // Where no origin answers there are no cache rules.
+        let ruled = setup.routes.iter().any(|route| route.rules.is_some());
+        assert!(report.failed() == 0 && (report.passed() > 0 || !ruled), "{}", report.text(false));
     }
 }
 

@@ -124,24 +124,20 @@ in_every_mode! {
         assert_eq!(edge.metric("foreland_cache_objects", &[]), 0.0);
     }
 
-    async fn one_spelling_of_accept_encoding_serves_all(mode) {
+    async fn one_fetch_serves_all_whatever_they_can_read(mode) {
         let origin = Origin::start(|seen| {
-            let coding = seen.field("accept-encoding").unwrap_or("identity".to_owned());
+            let coding = seen.field("accept-encoding").unwrap_or_default();
             fresh(coding).field("Vary", "Accept-Encoding")
         })
         .await;
         let edge = Edge::start(mode, &origin).await;
         let ask = |codings| edge.send(get("/a").field("Accept-Encoding", codings));
-        ask("gzip, br").await.assert_body("br, gzip").assert_cache_status("fwd=uri-miss; stored");
-        for same in ["br,gzip", "br;q=0.8, gzip;q=1.0", "GZIP, deflate, br"] {
-            ask(same).await.assert_body("br, gzip").assert_cache_status("hit").assert_front();
+        ask("gzip, br").await.assert_body("identity").assert_cache_status("fwd=uri-miss; stored");
+        for other in ["br,gzip", "identity", "GZIP, deflate, br", "zstd"] {
+            ask(other).await.assert_body("identity").assert_cache_status("hit").assert_front();
         }
-        let plain = edge.get("/a").await;
-        plain.assert_body("identity").assert_cache_status("fwd=vary-miss; stored");
-        ask("identity").await.assert_body("identity").assert_cache_status("hit").assert_front();
-        ask("gzip").await.assert_body("gzip").assert_cache_status("fwd=vary-miss; stored");
-        ask("br, gzip").await.assert_body("br, gzip").assert_cache_status("hit").assert_front();
-        edge.assert_counted("hit 5, miss:absent 1, miss:vary 2").await;
+        edge.get("/a").await.assert_body("identity").assert_cache_status("hit").assert_front();
+        edge.assert_counted("hit 5, miss:absent 1").await;
     }
 
     async fn variants_live_side_by_side(mode) {

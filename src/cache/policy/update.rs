@@ -103,19 +103,19 @@ mod tests {
     }
 
     fn tags(stored: &str, fresh: &str) -> bool {
-        let validators = |etag: &'static [u8]| Validators { etag: Some(etag), last_modified: None };
+        let validators = |etag: &'static [u8]| Validators { etag: Some(etag), ..Validators::default() };
         let (stored, fresh) = (stored.to_owned().leak().as_bytes(), fresh.to_owned().leak().as_bytes());
         confirms(&validators(stored), &validators(fresh))
     }
 
     /// A stored response with a date only, and a 304 with the same date and a tag.
     fn new_tag(fresh: &'static str) -> bool {
-        let stored = Validators { etag: None, last_modified: Some(1) };
+        let stored = Validators { last_modified: Some(1), ..Validators::default() };
         confirms(&stored, &Validators { etag: Some(fresh.as_bytes()), ..stored })
     }
 
     fn dates(stored: Option<u64>, fresh: Option<u64>) -> bool {
-        let validators = |last_modified| Validators { etag: None, last_modified };
+        let validators = |last_modified| Validators { last_modified, ..Validators::default() };
         confirms(&validators(stored), &validators(fresh))
     }
 

@@ -87,6 +87,8 @@ pub struct Fill {
     resolved: OnceLock<Arc<Object>>,
     lost: OnceLock<NotStored>,
     bytes: RwLock<Kept>,
+    /// What pays for the bytes of a body that is read to its end and not stored.
+    held: Mutex<Option<Reservation<Object>>>,
     readers: Mutex<Vec<Arc<AtomicU64>>>,
     room: Notify,
     /// A reader has left.
@@ -163,6 +165,7 @@ impl Fill {
             resolved: OnceLock::new(),
             lost: OnceLock::new(),
             bytes: RwLock::default(),
+            held: Mutex::default(),
             readers: Mutex::default(),
             room: Notify::new(),
             left: Notify::new(),
@@ -290,6 +293,11 @@ impl Fill {
         }
     }
 
+    /// Whether anybody reads it.
+    pub fn is_read(&self) -> bool {
+        !self.readers.lock().is_empty()
+    }
+
     fn slowest(&self) -> Option<u64> {
         self.readers.lock().iter().map(|place| place.load(Ordering::Acquire)).min()
     }
@@ -395,7 +403,7 @@ impl FillWriter {
         let chunks: Vec<Bytes> = kept.chunks.iter().map(|(_, chunk)| chunk.clone()).collect();
         let body = Body::pack(&chunks);
         let head = head.with_length(body.len());
-        let object = Arc::new(Object { key: self.fill.key.clone(), head, body });
+        let object = Arc::new(Object::new(self.fill.key.clone(), head, body));
         if self.fill.resolved.set(object.clone()).is_ok() {
             kept.chunks.clear();
         }
@@ -405,6 +413,7 @@ impl FillWriter {
     /// Tells every reader that the body is complete.
     pub fn complete(mut self) {
         self.finished = true;
+        *self.fill.held.lock() = self.budget.take();
         self.fill.progress.send_modify(|p| p.end = End::Complete);
     }
 }

@@ -90,6 +90,31 @@ impl<O: Weigh> Ram<O> {
         Ok(())
     }
 
+    /// Admits an object in place of a resident, if that is still there; it inherits its standing. Gives whether it was.
+    pub fn exchange(&self, old: &Arc<O>, new: Arc<O>) -> Result<bool, TooLarge> {
+        let weight = self.weigh(&new)?;
+        // Room for what comes on top: the rest takes the place of what is there.
+        let more = weight.saturating_sub(old.weight());
+        self.budget.charge(more);
+        self.make_room();
+        let hash = new.hash();
+        let replaced = self.change(self.home(hash), |shard| {
+            let replaced = shard.take(hash, |resident| std::ptr::eq(resident, &**old));
+            if !replaced.objects.is_empty() {
+                shard.link(new, weight, self.order.tick(), &replaced);
+            }
+            replaced
+        });
+        let done = !replaced.objects.is_empty();
+        if done {
+            self.budget.charge(weight - more);
+        }
+        self.budget.release(if done { replaced.bytes } else { more });
+        count(&self.evicted.replaced, replaced.objects.len());
+        self.make_room();
+        Ok(done)
+    }
+
     /// Removes the residents of this hash that `doomed` names and says how many there were.
     pub fn remove(&self, hash: u128, doomed: impl Fn(&O) -> bool) -> usize {
         let taken = self.change(self.home(hash), |shard| shard.take(hash, doomed));

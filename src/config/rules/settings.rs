@@ -131,6 +131,24 @@ pub static THEN: Section = Section {
             example: "ignore",
         },
         Field {
+            name: "compress",
+            kind: Kind::Bool,
+            need: Need::Optional,
+            doc: "Whether the response is compressed for clients, as the section `compress` says (it is unless a rule or the \
+                  route says `false`).",
+            example: "false",
+        },
+        Field {
+            name: "accept_encoding",
+            kind: Kind::Word(&["identity", "br", "zstd", "gzip"]),
+            need: Need::Optional,
+            doc: "The compression that the origin is asked for, whatever the client can read: none (`identity`, unless a \
+                  rule says otherwise) or one. A response that comes compressed is stored like that, and decompressed for \
+                  clients that cannot read it: less comes from a far origin, and nothing is compressed here. Needs a \
+                  condition on the request alone.",
+            example: "gzip",
+        },
+        Field {
             name: "response_headers",
             kind: edits::KIND,
             need: Need::Optional,

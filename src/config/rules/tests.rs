@@ -218,6 +218,31 @@ fn a_mistake_in_a_setting_is_found_where_it_is_written() {
 }
 
 #[test]
+fn a_mistake_about_compression_is_found_where_it_is_written() {
+    const ALWAYS: &str = "{ path: /a }";
+    hold(&[
+        (
+            ALWAYS,
+            "compress: on",
+            &["a.yaml:6:15 `compress` needs true or false; `on` is neither [write `true`]"],
+        ),
+        (
+            ALWAYS,
+            "accept_encoding: [br, gzip]",
+            &["a.yaml:6:22 `accept_encoding` needs `identity`, `br`, `zstd` or `gzip`, not a list"],
+        ),
+        (
+            ALWAYS,
+            "accept_encoding: gzp",
+            &[
+                "a.yaml:6:22 `accept_encoding` needs `identity`, `br`, `zstd` or `gzip`; `gzp` is not one of them [did you mean `gzip`?]",
+            ],
+        ),
+        ("{ status: 200 }", "compress: false", &[]),
+    ]);
+}
+
+#[test]
 fn a_mistake_in_a_key_is_found_where_it_is_written() {
     const ALWAYS: &str = "{ path: /a }";
     hold(&[
@@ -276,7 +301,7 @@ fn fields_that_everybody_gets_have_nothing_of_one_request() {
 #[test]
 fn what_was_needed_before_the_response_cannot_be_set_after_it() {
     let too_late = "in a rule that looks at the response:";
-    let then = "{ bypass: true, key: { query: ignore, cookies: [a] }, strip_cookies: true, collapse: false, request_directives: ignore }";
+    let then = "{ bypass: true, key: { query: ignore, cookies: [a] }, strip_cookies: true, collapse: false, request_directives: ignore, accept_encoding: br }";
     let expected = [
         format!(
             "a.yaml:6:7 `bypass` {too_late} the cache is asked before the response exists [`store: false` keeps a response out of the cache]"
@@ -288,6 +313,9 @@ fn what_was_needed_before_the_response_cannot_be_set_after_it() {
         format!("a.yaml:6:80 `collapse` {too_late} requests wait for each other before the response exists"),
         format!(
             "a.yaml:6:97 `request_directives` {too_late} the request is heard before the response exists"
+        ),
+        format!(
+            "a.yaml:6:125 `accept_encoding` {too_late} the request has gone out by then [`compress` is about the response]"
         ),
     ];
     assert_eq!(said("{ status: 404 }", then), expected);
@@ -396,6 +424,8 @@ fn every_setting_is_read() {
     max_object: 10MiB
     collapse: false
     request_directives: ignore
+    compress: false
+    accept_encoding: gzip
     response_headers: { set: { X-A: "{host}" }, remove: [Server] }
 "#;
     let read = fine(text);
@@ -421,6 +451,8 @@ fn every_setting_is_read() {
         "max_object: 10MiB",
         "collapse: false",
         "request_directives: ignore",
+        "compress: false",
+        "accept_encoding: gzip",
         "response_headers: remove Server; set X-A: {host}",
     ];
     assert_eq!(described, expected);
@@ -429,10 +461,10 @@ fn every_setting_is_read() {
 
 #[test]
 fn a_later_rule_can_take_back_what_an_earlier_one_sets() {
-    let text = "rules: [{ name: a, then: { store: deception, override: [], tags: [], strip_cookies: false, key: { query: all, headers: [], cookies: none } } }]";
+    let text = "rules: [{ name: a, then: { store: deception, override: [], tags: [], strip_cookies: false, accept_encoding: identity, key: { query: all, headers: [], cookies: none } } }]";
     let set = fine(text).set.unwrap();
     let then = &set.rules().last().unwrap().then;
-    assert_eq!(then.store, Some(Store::Deception));
+    assert_eq!((then.store, then.accept_encoding), (Some(Store::Deception), Some(None)));
     assert_eq!(
         (then.tags.as_deref().map(<[_]>::len), then.headers.as_deref(), then.cookies.as_deref()),
         (Some(0), Some(&[][..]), Some(&[][..]))

@@ -4,6 +4,7 @@ use super::settings::{LIFETIME, TAG_BYTES, TAGS, THEN};
 use super::{is_empty, items, key};
 use crate::cache::policy::Ignore;
 use crate::config::{Diagnostic, Fields, Node, Report, Severity, edits, quantity};
+use crate::http::accept_encoding::Coding;
 use crate::http::status::StatusRange;
 use crate::route::{Edits, Template, TextPattern};
 use crate::rules::{Store, StripCookies, Then};
@@ -32,6 +33,8 @@ pub fn compile(node: &Node, report: &mut Report) -> Then {
         max_object: fields.size("max_object", report),
         collapse: fields.boolean("collapse", report),
         request_directives: fields.word("request_directives", report).map(|word| word == "follow"),
+        compress: fields.boolean("compress", report),
+        accept_encoding: accept_encoding(&fields, report),
         response_headers: response_headers(&fields, report),
         ..Then::default()
     };
@@ -73,6 +76,9 @@ fn too_late(setting: Setting) -> (&'static str, &'static str, Option<&'static st
         Setting::Collapse => ("collapse", "requests wait for each other before the response exists", None),
         Setting::RequestDirectives => {
             ("request_directives", "the request is heard before the response exists", None)
+        }
+        Setting::AcceptEncoding => {
+            ("accept_encoding", "the request has gone out by then", Some("`compress` is about the response"))
         }
         _ => ("key", "the key is needed before the response exists", None),
     }
@@ -180,6 +186,11 @@ fn strip_cookies(fields: &Fields<'_>, report: &mut Report) -> Option<StripCookie
             Some(StripCookies::Named(names))
         }
     }
+}
+
+/// The compression that the origin is asked for; `Some(None)` for none.
+fn accept_encoding(fields: &Fields<'_>, report: &mut Report) -> Option<Option<Coding>> {
+    fields.word("accept_encoding", report).map(|word| Coding::parse(word.as_bytes()))
 }
 
 /// What every client gets must not be made of what one of them sent.

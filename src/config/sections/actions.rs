@@ -2,6 +2,7 @@
 
 use super::answers;
 use super::bench::Bench;
+use super::files;
 use crate::config::quantity::lists_nothing;
 use crate::config::{Diagnostic, Fields, Node, Severity, did_you_mean};
 use crate::rules::RuleSet;
@@ -9,15 +10,21 @@ use crate::setup::Action;
 use std::sync::Arc;
 
 /// The keys that say who answers.
-const ACTIONS: [&str; 3] = ["upstream", "redirect", "respond"];
+const ACTIONS: [&str; 4] = ["upstream", "files", "redirect", "respond"];
 /// The keys that mean nothing without an origin.
-const OF_THE_ORIGIN: [&str; 3] = ["cache", "request_headers", "rewrite"];
+const OF_THE_ORIGIN: [&str; 2] = ["cache", "request_headers"];
+/// The key that means nothing for an answer that does not come from anywhere.
+const REWRITE: &str = "rewrite";
 
 /// Who answers; exactly one key says so.
 pub fn compile(number: usize, route: &Fields<'_>, top: &Fields<'_>, bench: &mut Bench<'_>) -> Option<Action> {
     let given: Vec<&str> = ACTIONS.into_iter().filter(|key| route.has(key)).collect();
     match given.as_slice() {
         ["upstream"] => upstream(number, route, top, bench),
+        ["files"] => {
+            without_origin(number, "serves files", &OF_THE_ORIGIN, route, bench);
+            files::compile(route.maybe("files")?, bench).map(Action::Files)
+        }
         ["redirect"] => {
             by_itself(number, route, bench);
             answers::redirect(route.maybe("redirect")?, bench.report).map(Action::Answer)
@@ -28,7 +35,11 @@ pub fn compile(number: usize, route: &Fields<'_>, top: &Fields<'_>, bench: &mut 
         }
         [] => {
             let message = format!("route {number} does not say who answers");
-            bench.report.error_with(route.span(), message, "add `upstream`, `redirect` or `respond`");
+            bench.report.error_with(
+                route.span(),
+                message,
+                "add `upstream`, `files`, `redirect` or `respond`",
+            );
             None
         }
         [first, second, ..] => {
@@ -78,8 +89,12 @@ fn upstream(number: usize, route: &Fields<'_>, top: &Fields<'_>, bench: &mut Ben
 }
 
 fn by_itself(number: usize, route: &Fields<'_>, bench: &mut Bench<'_>) {
-    for key in OF_THE_ORIGIN.into_iter().filter(|key| route.has(key)) {
-        let message = format!("`{key}` is about an origin, and route {number} answers by itself");
+    without_origin(number, "answers by itself", &[&OF_THE_ORIGIN[..], &[REWRITE]].concat(), route, bench);
+}
+
+fn without_origin(number: usize, does: &str, keys: &[&str], route: &Fields<'_>, bench: &mut Bench<'_>) {
+    for key in keys.iter().filter(|key| route.has(key)) {
+        let message = format!("`{key}` is about an origin, and route {number} {does}");
         bench.report.error_with(route.key_span(key), message, "remove it");
     }
 }

@@ -132,5 +132,5 @@ fn body(fields: &Fields<'_>, bench: &mut Bench<'_>) -> Option<Bytes> {
         return None;
     }
     let path = file.text("file", "the path of a file", bench.report)?;
-    bench.read(path, file.span, MOST_BODY, "1 MiB").map(Bytes::from)
+    bench.page(path, file.span, MOST_BODY, "1 MiB").map(Bytes::from)
 }

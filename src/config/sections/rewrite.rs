@@ -6,8 +6,8 @@ use crate::route::{Expression, Rewrite};
 /// What path the origin is asked for.
 pub static REWRITE: Section = Section {
     name: "rewrite",
-    doc: "What path the origin is asked for; the query stays as it is. One of the keys. Where it does not apply, the path \
-          stays as it is. The cache key is made of the path that the client asks for.",
+    doc: "What path the origin is asked for, or which file is looked for; the query stays as it is. One of the keys. Where \
+          it does not apply, the path stays as it is. The cache key is made of the path that the client asks for.",
     fields: &[
         Field {
             name: "strip",

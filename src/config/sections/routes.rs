@@ -3,6 +3,7 @@
 use super::actions;
 use super::answers::{REDIRECT_KIND, RESPOND};
 use super::bench::Bench;
+use super::files::FILES_KIND;
 use super::rewrite::{self, REWRITE};
 use super::unique::{Named, names};
 use crate::config::quantity::lists_nothing;
@@ -43,8 +44,15 @@ pub static ROUTE: Section = Section {
             name: "upstream",
             kind: Kind::Text("the name of an upstream"),
             need: Need::Optional,
-            doc: "The cluster that answers. A route has this, `redirect` or `respond`.",
+            doc: "The cluster that answers. A route has this, `files`, `redirect` or `respond`.",
             example: "app",
+        },
+        Field {
+            name: "files",
+            kind: FILES_KIND,
+            need: Need::Optional,
+            doc: "The folder whose files answer, as text or with keys. No cache rules apply to it.",
+            example: "public",
         },
         Field {
             name: "redirect",
@@ -89,8 +97,17 @@ pub static ROUTE: Section = Section {
             name: "rewrite",
             kind: Kind::Section(&REWRITE),
             need: Need::Optional,
-            doc: "What path the origin is asked for.",
+            doc: "What path the origin is asked for, or which file is looked for.",
             example: "{ strip: /api }",
+        },
+        Field {
+            name: "compress",
+            kind: Kind::Bool,
+            need: Need::Default("true"),
+            doc: "Whether its answers are compressed, as the section `compress` says. What an origin compressed stays so for \
+                  clients that can read it. `false` where a secret stands beside what a stranger can have repeated there \
+                  (BREACH).",
+            example: "false",
         },
         Field {
             name: "max_body",
@@ -159,6 +176,7 @@ impl Written {
         let response_headers = edits::compile("response_headers", fields, bench.report);
         let rewrite = rewrite::compile(fields, bench.report);
         let max_body = max_body(fields, bench.report);
+        let compress = fields.boolean("compress", bench.report);
         let (action, rules) = (action?, rules?);
         Some(Route {
             name: self.name,
@@ -170,6 +188,7 @@ impl Written {
             response_headers: response_headers?,
             rewrite: rewrite?,
             max_body: max_body?,
+            compress: compress?,
         })
     }
 }

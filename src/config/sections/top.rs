@@ -3,6 +3,8 @@
 use super::admin::{self, KIND as ADMIN_KIND};
 use super::bench::Bench;
 use super::cache::{self, CACHE};
+use super::compress::{self, KIND as COMPRESS_KIND};
+use super::files;
 use super::limits::{self, LIMITS};
 use super::listeners::{self, LISTENER};
 use super::log::{self, LOG};
@@ -52,6 +54,13 @@ pub static TOP: Section = Section {
             example: "{ memory: 4GiB }",
         },
         Field {
+            name: "compress",
+            kind: COMPRESS_KIND,
+            need: Need::Default("{}"),
+            doc: "What is compressed for clients, and how hard, or `off`.",
+            example: "{ codings: [zstd, gzip], cpu_percent: 25 }",
+        },
+        Field {
             name: "admin",
             kind: ADMIN_KIND,
             need: Need::Default("{}"),
@@ -84,7 +93,9 @@ pub fn compile(root: &Node, bench: &mut Bench<'_>) -> Option<Setup> {
     let upstreams = upstreams::compile(&top, bench);
     let routes = routes::compile(&top, bench);
     unused(&top, bench);
+    files::exposed(bench);
     let cache = cache::compile(&top, bench.report);
+    let compress = compress::compile(&top, bench.report);
     let log = log::compile(&top, bench.files, bench.report);
     let limits = limits::compile(&top, bench.report);
     Some(Setup {
@@ -94,6 +105,7 @@ pub fn compile(root: &Node, bench: &mut Bench<'_>) -> Option<Setup> {
         upstreams,
         routes,
         cache: cache?,
+        compress: compress?,
         log: log?,
         limits: limits?,
     })

@@ -53,9 +53,12 @@ fn every_value_in_force_has_its_subject() {
     assert!(values(&loaded, "upstream app").contains(&"health.fall 5".to_owned()));
     assert_eq!(
         values(&loaded, "route route 1"),
-        ["match.path /old/", "redirect https://www.example.com{uri}"]
+        ["match.path /old/", "redirect https://www.example.com{uri}", "compress true"]
     );
-    assert_eq!(values(&loaded, "route app"), ["upstream app", "cache ../cache-rules/site.yaml"]);
+    assert_eq!(
+        values(&loaded, "route app"),
+        ["upstream app", "cache ../cache-rules/site.yaml", "compress true"]
+    );
     assert!(
         values(&loaded, "rule assets").contains(&"ttl.edge 30d".to_owned()),
         "{:?}",
@@ -137,4 +140,65 @@ fn what_is_dumped_means_the_same_again() {
     let again = load(&loaded.dump());
     assert_eq!(again.effective, loaded.effective, "{}", loaded.dump());
     assert!(loaded.dump().contains("memory: 512MiB # default"), "{}", loaded.dump());
+}
+
+const FOLDER: &str = r#"
+listeners: [{ bind: ":8080" }]
+upstreams: { app: { servers: app } }
+routes:
+  - { match: { path: /short/ }, files: public }
+  - { match: { path: /long/ }, files: { root: public, index: [], expires: { "text/*": no-cache, "*": 1h }, types: { md: text/x } } }
+  - { upstream: app, compress: false }
+compress: { codings: [gzip, br], types: [text/*], levels: { br: 6 } }
+"#;
+
+fn served(file: &str) -> Loaded {
+    let machine = Machine::default().file("conf/foreland.yaml", file).file("conf/public/index.html", "");
+    load_with(Path::new("conf/foreland.yaml"), Arc::new(machine)).unwrap().1
+}
+
+#[test]
+fn a_folder_has_all_its_keys_however_it_is_written() {
+    let loaded = served(FOLDER);
+    assert_eq!(
+        values(&loaded, "route route 1")[1..],
+        [
+            "files.root public",
+            "files.index index.html",
+            "files.listing false",
+            "files.symlinks within",
+            "files.hidden false",
+            "files.precompressed true",
+            "files.default_type application/octet-stream",
+            "files.memory 1MiB",
+            "compress true",
+        ]
+    );
+    let long = values(&loaded, "route route 2");
+    for value in ["files.expires text/* no-cache", "files.expires * 1h", "files.types.md text/x"] {
+        assert!(long.contains(&value.to_owned()), "{value} is not in {long:?}");
+    }
+    assert_eq!(values(&loaded, "route app")[1..], ["compress false"]);
+    let again = served(&loaded.dump());
+    assert_eq!(again.effective, loaded.effective, "{}", loaded.dump());
+}
+
+#[test]
+fn compression_is_in_force_with_its_codings_in_order() {
+    let expected = [
+        "codings gzip, br",
+        "types text/*",
+        "min_size 1KiB",
+        "levels.br 6",
+        "levels.zstd 3",
+        "levels.gzip 5",
+        "stored_levels.br 6",
+        "stored_levels.zstd 12",
+        "stored_levels.gzip 9",
+        "cpu_percent 50",
+    ];
+    assert_eq!(values(&served(FOLDER), "compress"), expected);
+    let off = served(&FOLDER.replace("{ codings: [gzip, br], types: [text/*], levels: { br: 6 } }", "off"));
+    assert_eq!(values(&off, "compress")[..2], ["codings off", "min_size 1KiB"]);
+    assert_eq!(served(&off.dump()).effective, off.effective);
 }

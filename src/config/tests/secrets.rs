@@ -47,6 +47,20 @@ fn a_mistake_in_a_secret_does_not_tell_it() {
         ("[{ upstream: app }]", "[{ upstream: app, match: { path: SECRET, host: SECRET, method: SECRET } }]"),
         ("[{ upstream: app }]", "[{ upstream: app, match: { client: SECRET, header: { a: SECRET } } }]"),
         ("[{ upstream: app }]", "[{ redirect: SECRET }, { respond: { file: SECRET, status: SECRET } }]"),
+        ("[{ upstream: app }]", "[{ files: SECRET }, { upstream: app, compress: SECRET }]"),
+        (
+            "[{ upstream: app }]",
+            "[{ files: { root: SECRET, index: 'a/${file:secret}', types: { a: SECRET }, default_type: SECRET } }]",
+        ),
+        (
+            "[{ upstream: app }]",
+            "[{ files: { root: x, fallback: SECRET, not_found: '/.${file:secret}', expires: SECRET, symlinks: SECRET } }]",
+        ),
+        ("routes", "compress: SECRET\nroutes"),
+        (
+            "routes",
+            "compress: { codings: SECRET, types: SECRET, min_size: SECRET, levels: { br: SECRET } }\nroutes",
+        ),
         ("[{ upstream: app }]", "[{ upstream: app, rewrite: { strip: SECRET } }]"),
         ("[{ upstream: app }]", "[{ upstream: app, rewrite: { regex: { match: SECRET, with: SECRET } } }]"),
         ("[{ upstream: app }]", "[{ upstream: app, response_headers: { remove: SECRET } }]"),

@@ -1,7 +1,10 @@
 //! What becomes of each section.
 
+use crate::compress::{self, Levels};
 use crate::config::fixture::Machine;
 use crate::config::load_with;
+use crate::files::{self, Lifetime, Symlinks};
+use crate::http::accept_encoding::Coding;
 use crate::route::Test;
 use crate::setup::{Action, Answer, Route, Setup};
 use std::path::{Path, PathBuf};
@@ -42,6 +45,7 @@ fn answer(route: &Route) -> &Answer {
     match &route.action {
         Action::Answer(answer) => answer,
         Action::Upstream(name) => panic!("{name}"),
+        Action::Files(files) => panic!("{files:?}"),
     }
 }
 
@@ -118,4 +122,97 @@ fn a_route_takes_and_changes_what_is_written() {
     assert!(route.request_headers.removes("x-client") && route.request_headers.removes("cookie"));
     assert_eq!(route.request_headers.add.len(), 1);
     assert!(route.response_headers.removes("X-Powered-By"));
+}
+
+#[test]
+fn a_folder_and_compression_are_as_they_are_written() {
+    let file = r#"
+listeners: [{ bind: ":8080" }]
+routes:
+  - match: { path: /a/ }
+    files:
+      root: ../public
+      index: [a.html, b.html]
+      listing: true
+      symlinks: anywhere
+      hidden: true
+      precompressed: [gzip, br]
+      types: { MD: "text/markdown; charset=utf-8" }
+      default_type: text/plain
+      expires: { text/html: no-cache, "Image/*": 30d, "*": 1h }
+      not_found: /.errors/404.html
+      memory: 0
+    rewrite: { strip: /a }
+    compress: false
+  - { files: { root: ../public, precompressed: false, expires: 1m, fallback: /index.html } }
+compress:
+  codings: [zstd, br]
+  types: [TEXT/*, application/json]
+  min_size: 2KiB
+  levels: { br: 1, zstd: 2, gzip: 3 }
+  stored_levels: { br: 4, zstd: 5, gzip: 6 }
+  cpu_percent: 0
+"#;
+    let machine = Machine::default().file("conf/foreland.yaml", file).file("public/index.html", "");
+    let setup = load_with(Path::new("conf/foreland.yaml"), Arc::new(machine)).unwrap().0;
+    let folder = |route: &Route| match &route.action {
+        Action::Files(settings) => settings.clone(),
+        Action::Answer(_) | Action::Upstream(_) => panic!("no folder"),
+    };
+    let root = || PathBuf::from("conf/../public");
+    let expected = files::Settings {
+        index: vec!["a.html".into(), "b.html".into()],
+        listing: true,
+        symlinks: Symlinks::Anywhere,
+        hidden: true,
+        precompressed: vec![Coding::Gzip, Coding::Br],
+        types: vec![("md".into(), "text/markdown; charset=utf-8".into())],
+        default_type: "text/plain".into(),
+        expires: vec![
+            ("text/html".into(), Lifetime::NoCache),
+            ("image/*".into(), Lifetime::Seconds(30 * 86_400)),
+            ("*".into(), Lifetime::Seconds(3_600)),
+        ],
+        not_found: Some("/.errors/404.html".into()),
+        keep: 0,
+        ..files::Settings::of(root())
+    };
+    assert_eq!(folder(&setup.routes[0]), expected);
+    assert!(!setup.routes[0].compress && setup.routes[1].compress);
+    assert_eq!(setup.routes[0].rewrite.as_ref().unwrap().apply("/a/x"), "/x");
+    let expected = files::Settings {
+        precompressed: Vec::new(),
+        expires: vec![("*".into(), Lifetime::Seconds(60))],
+        fallback: Some("/index.html".into()),
+        ..files::Settings::of(root())
+    };
+    assert_eq!(folder(&setup.routes[1]), expected);
+    let expected = compress::Settings {
+        codings: vec![Coding::Zstd, Coding::Br],
+        types: vec!["text/*".into(), "application/json".into()],
+        min_size: 2048,
+        // In the order of `Coding`: br, gzip, zstd.
+        levels: Levels { now: [1, 3, 2], stored: [4, 6, 5] },
+        cpu_percent: 0,
+    };
+    assert_eq!(setup.compress, expected);
+}
+
+#[test]
+fn compression_that_is_off_has_no_codings() {
+    let file = "listeners: [{ bind: ':8080' }]\nroutes: [{ respond: {} }]\ncompress: off\n";
+    let machine = Machine::default().file("conf/foreland.yaml", file);
+    let setup = load_with(Path::new("conf/foreland.yaml"), Arc::new(machine)).unwrap().0;
+    assert_eq!(setup.compress, compress::Settings::off());
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_watched_for_and_one_that_is_there_is_not() {
+    let file = "listeners: [{ bind: ':8080' }]\nroutes: [{ files: public }]\n";
+    let machine = Machine::default().file("conf/foreland.yaml", file);
+    let load = |machine: Machine| load_with(Path::new("conf/foreland.yaml"), Arc::new(machine));
+    let refused = load(machine.clone()).err().unwrap();
+    assert_eq!(refused.files(), ["conf/foreland.yaml", "conf/public"].map(Path::new));
+    let loaded = load(machine.file("conf/public/index.html", "")).unwrap().1;
+    assert_eq!(loaded.files, [Path::new("conf/foreland.yaml")]);
 }

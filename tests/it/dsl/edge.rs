@@ -174,7 +174,7 @@ impl Edge {
 
     fn front_hits(&self) -> u64 {
         let answered = |result| self.metric("foreland_front_total", &[("result", result)]);
-        (answered("hit") + answered("answer")) as u64
+        (answered("hit") + answered("answer") + answered("file")) as u64
     }
 
     /// What became of all requests: `hit 1, miss:absent 2`, in alphabetical order.

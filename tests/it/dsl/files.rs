@@ -1,8 +1,9 @@
-//! Configuration files of a test, in a folder of their own that goes with it.
+//! Files of a test, those of a configuration and those that are served, in a folder of their own that goes with it.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
 
 /// A folder of files.
 pub struct Files {
@@ -46,7 +47,25 @@ impl Files {
 
     /// Writes a file.
     pub fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.folder.join(name), text).unwrap();
+        self.put(name, text);
+    }
+
+    /// The same for any bytes, and the folders that it is in.
+    pub fn put(&self, name: &str, text: impl AsRef<[u8]>) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    /// Where a file is.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Says that a file was changed at a time, in seconds since 1970.
+    pub fn date(&self, name: &str, modified: u64) {
+        let file = std::fs::File::options().append(true).open(self.path(name)).unwrap();
+        file.set_modified(UNIX_EPOCH + Duration::from_secs(modified)).unwrap();
     }
 
     /// Where `foreland.yaml` is.
