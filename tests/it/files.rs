@@ -243,6 +243,32 @@ in_every_mode! {
         matched.get("/user/eve/").await.assert_status(200).assert_body("eve");
     }
 
+    async fn a_file_is_compressed_for_who_can_read_it(mode) {
+        let files = Files::new();
+        let (small, large) = (text(20_000, 1), text(3 << 20, 2));
+        files.put("www/small.txt", &small);
+        files.put("www/large.txt", &large);
+        files.put("www/image.png", text(20_000, 3));
+        let edge = edge_with(mode, &files, |_| {}, |_, route| route.compress = true).await;
+        let ask = |path: &str| edge.send(get(path).field("Accept-Encoding", "gzip, br"));
+        let first = ask("/small.txt").await;
+        first.assert_coded("br", &small).assert_no_field("content-length").assert_field("vary", "Accept-Encoding");
+        assert!(first.field("etag").unwrap().starts_with("W/\""), "{first:?}");
+        let stored = async {
+            while ask("/small.txt").await.field("content-length").is_none() {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon(stored, "the form to be stored").await;
+        ask("/small.txt").await.assert_coded("br", &small).assert_front();
+        // Too large to be kept: for each client anew.
+        for _ in 0..3 {
+            ask("/large.txt").await.assert_coded("br", &large).assert_no_field("content-length");
+        }
+        edge.get("/large.txt").await.assert_coded("", &large).assert_field("vary", "Accept-Encoding");
+        ask("/image.png").await.assert_coded("", text(20_000, 3)).assert_no_field("vary");
+    }
+
     async fn a_sibling_that_is_exchanged_is_another_one(mode) {
         let files = digits();
         files.put("www/a.txt.gz", "one");

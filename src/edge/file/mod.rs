@@ -32,6 +32,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// The name that a path means in the folder of a route.
 ///
@@ -112,7 +113,7 @@ async fn look(
     now: u64,
 ) -> Result<io::Result<Looked>> {
     let cache = edge.state.cache.clone();
-    let look = at_the_disk(&edge.state, move || match Shelf::of(&plan, &cache, route) {
+    let look = at_the_disk(&edge.state.disk, move || match Shelf::of(&plan, &cache, route) {
         Some(shelf) => shelf.look(&name, now),
         None => Ok(Looked::Missing(None)),
     });
@@ -131,10 +132,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Does what may wait for a disk where nobody else waits for it, in one of a bounded number of places: a disk that hangs
 /// holds these, and leaves the other threads to look-ups and reloads.
 async fn at_the_disk<T: Send + 'static>(
-    state: &State,
+    places: &Arc<Semaphore>,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    let places = state.disk.clone();
+    let places = places.clone();
     let done = async move {
         let place = places.acquire_owned().await.map_err(io::Error::other)?;
         let work = tokio::task::spawn_blocking(move || {
@@ -205,4 +206,24 @@ fn complain(state: &State, path: &Path, error: &dyn std::fmt::Display) {
         String::new()
     };
     log::error!("cannot read {}: {error}{more}", path.display());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_disk_that_hangs_is_given_up_and_keeps_its_places() {
+        let places = Arc::new(Semaphore::new(1));
+        let (answer, hangs) = mpsc::channel::<()>();
+        let first = at_the_disk(&places, move || Ok(hangs.recv().is_ok()));
+        let second = at_the_disk(&places, || Ok(true));
+        let (first, second, ()) = tokio::join!(first, second, tokio::time::advance(PATIENCE * 2));
+        assert_eq!(first.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(second.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(places.available_permits(), 0, "the thread still waits");
+        answer.send(()).unwrap();
+        assert!(at_the_disk(&places, || Ok(true)).await.unwrap(), "it answers again");
+    }
 }

@@ -54,6 +54,6 @@ impl Reading {
             return Ok(bytes);
         }
         let file = self.file.clone();
-        at_the_disk(&self.state, move || file.read(at, most)).await
+        at_the_disk(&self.state.disk, move || file.read(at, most)).await
     }
 }
