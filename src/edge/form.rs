@@ -17,13 +17,11 @@ pub struct Body<'a> {
     pub head: &'a StoredHead,
     /// Its other forms.
     pub made: &'a Made,
-    /// Whether those may lie beside it on the disk, whether we compress or not.
-    pub is_file: bool,
 }
 
 impl<'a> From<&'a Object> for Body<'a> {
     fn from(object: &'a Object) -> Self {
-        Self { head: &object.head, made: &object.made, is_file: object.witness.is_some() }
+        Self { head: &object.head, made: &object.made }
     }
 }
 
@@ -71,23 +69,16 @@ fn done(
     fields: Fields<'_>,
     protocol: Protocol,
 ) -> Choice {
+    let beside = |coding: &Coding| body.made.find(Some(*coding)).is_some_and(|made| !made.head.is_form);
+    // Somebody took the trouble to put it beside the file, whether we compress or not.
+    let found = preferences.best(ORDER.into_iter().filter(beside));
     // HTTP/1.0 has no way to send what has no length yet, and keep the connection.
     let favourites = settings.map_or(&[][..], |settings| &settings.codings);
     let worth = |settings: &Settings| body.head.length.is_none_or(|length| length >= settings.min_size);
     let makes = settings.is_some_and(worth) && protocol != Protocol::Http10;
-    let kept = settings.is_some() || body.is_file;
-    let there = |coding: Coding| kept && body.made.find(Some(coding)).is_some();
-    if body.is_file
-        && let Some(coding) = preferences.best(ORDER.into_iter().filter(|coding| there(*coding)))
-    {
-        // Somebody took the trouble to put it there.
-        return match is_part(fields) {
-            true => Choice::AsIs,
-            false => body.made.find(Some(coding)).map_or(Choice::AsIs, |made| Choice::Made(made.clone())),
-        };
-    }
+    let there = |coding: Coding| body.made.find(Some(coding)).is_some();
     let offered = |coding: &Coding| there(*coding) || makes && can_be_made(body.head, Some(*coding));
-    match preferences.best(favourites.iter().copied().filter(offered)) {
+    match found.or_else(|| preferences.best(favourites.iter().copied().filter(offered))) {
         // A range of what is made while it is sent cannot be told, and of two forms the ranges do not fit together.
         Some(_) if is_part(fields) => Choice::AsIs,
         Some(coding) => {
@@ -182,9 +173,13 @@ mod tests {
         let gzip_only = Settings { codings: vec![Coding::Gzip], ..Settings::default() };
         let plain = stored(None, true);
         let both = with(&plain, Some(Coding::Gzip));
-        let beside = Object {
-            witness: Some(Arc::new(object::Witness::new(Box::default(), 0))),
-            ..with(&stored(None, false), Some(Coding::Gzip))
+        let beside = {
+            let found = with(&stored(None, false), Some(Coding::Gzip));
+            let gzip = found.made.find(Some(Coding::Gzip)).unwrap();
+            let mut head = gzip.head.clone();
+            head.is_form = false;
+            let sibling = Arc::new(Object::new(gzip.key.clone(), head, gzip.body.clone()));
+            found.with(found.made.with(Some(Coding::Gzip), sibling))
         };
         let packed = stored(Some(Coding::Gzip), true);
         let undone = with(&packed, None);

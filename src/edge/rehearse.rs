@@ -320,7 +320,7 @@ impl Play<'_> {
         self.kept(head);
         respond::account(&mut self.ctx.outcome, head, self.now);
         let settings = self.plan.compress(self.done.decision.route).filter(|_| self.ctx.decided().compress());
-        let body = form::Body { head, made, is_file: false };
+        let body = form::Body { head, made };
         let choice = form::choose(settings.map(|s| &**s), body, self.view.fields, self.view.protocol);
         let head = &match choice {
             Choice::AsIs => head.clone(),

@@ -137,9 +137,9 @@ fn form(edge: &Edge, s: &ServerSession, ctx: &Ctx, source: Source, head: StoredH
         Source::Stored(object) => form::Body::from(&**object),
         Source::Incoming(reader) => match reader.fill().resolved() {
             Some(object) => form::Body::from(&**object),
-            None => form::Body { head: &head, made: &none, is_file: false },
+            None => form::Body { head: &head, made: &none },
         },
-        Source::File(_) => form::Body { head: &head, made: &none, is_file: true },
+        Source::File(_) => form::Body { head: &head, made: &none },
     };
     let choice = form::choose(settings.map(|s| &**s), body, fields, protocol);
     match choice {
