@@ -7,7 +7,7 @@
 
 use super::object::{Body, Fields, Object, StoredHead};
 use super::store::fill::{End, Fill, FillReader};
-use crate::http::accept_encoding::Coding;
+use crate::http::accept_encoding::{Coding, OF_BYTES};
 use crate::http::etag;
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -203,10 +203,6 @@ impl Desk {
     }
 }
 
-/// What does not go with another form of a body: fields about its bytes (RFC 9530, RFC 9110 §14.3).
-const ABOUT_BYTES: [&str; 7] =
-    ["content-encoding", "etag", "accept-ranges", "content-md5", "digest", "content-digest", "repr-digest"];
-
 /// The head of a body in another form. What is made while it is sent has a weak entity tag: where it is cut depends on
 /// how fast its body came. What is stored, `body`, has one of its own bytes, and a strong one if its body has.
 pub fn head_of(head: &StoredHead, form: Form, body: Option<&Body>) -> StoredHead {
@@ -214,7 +210,8 @@ pub fn head_of(head: &StoredHead, form: Form, body: Option<&Body>) -> StoredHead
         None => etag::weakened(tag),
         Some(body) => etag::with_suffix(tag, &suffix(form, body)),
     });
-    let goes = |name: &str| !ABOUT_BYTES.iter().any(|n| name.eq_ignore_ascii_case(n));
+    let replaced = ["content-encoding", "etag"];
+    let goes = |name: &str| !OF_BYTES.iter().chain(&replaced).any(|n| name.eq_ignore_ascii_case(n));
     let kept = head.shown_fields().filter(|(name, _)| goes(name)).collect();
     let mut added: Vec<(&str, &[u8])> = Vec::new();
     if let Some(coding) = form {

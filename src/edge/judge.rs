@@ -10,7 +10,7 @@ use crate::compress;
 use crate::http::accept_encoding::Coding;
 use crate::http::fields::Fields;
 use crate::http::request::RequestView;
-use crate::http::{date, list, vary};
+use crate::http::{date, vary};
 use crate::plan::{Plan, Ruled};
 use crate::route::Subject;
 use crate::rules::Response;
@@ -111,9 +111,7 @@ impl Case<'_> {
         let mut fields = headers::stored(self.fields, &today, lifetime.as_deref(), &edits);
         let shown = fields.kept.iter().chain(&fields.added);
         let said = shown.filter(|(name, _)| name.eq_ignore_ascii_case("vary"));
-        let mut named = said.flat_map(|(_, value)| list::members(value));
-        let says = named.any(|name| name.eq_ignore_ascii_case(ENCODING.as_bytes()));
-        if forms.are_there && !says {
+        if forms.are_there && !vary::is_by_encoding(said.map(|(_, value)| *value)) {
             // RFC 9110 §12.5.5: whoever stores one of the forms must know that there are others.
             fields.added.push(("Vary", b"Accept-Encoding"));
         }

@@ -7,9 +7,9 @@
 use super::ctx::Ctx;
 use super::make;
 use crate::compress::{self, Came, Effort, Encoder, Failed, Place, Settings, Stopwatch};
-use crate::http::accept_encoding::{self, Coding};
+use crate::http::accept_encoding::{self, Coding, OF_BYTES};
 use crate::http::fields::Fields;
-use crate::http::{cache_control, etag, list};
+use crate::http::{cache_control, etag, vary};
 use crate::state::State;
 use crate::telemetry::Run;
 use bytes::{Bytes, BytesMut};
@@ -151,28 +151,25 @@ pub fn begin(
     Ok(passing)
 }
 
-/// Fields that speak of the bytes as they came (RFC 9110 §14.3, RFC 9530, and what these were before).
-const OF_BYTES: [&str; 6] =
-    ["content-length", "accept-ranges", "content-md5", "digest", "content-digest", "repr-digest"];
-
 /// Edits the head of a response that goes out in a form.
 fn apply(form: Form, request: &RequestHeader, response: &mut ResponseHeader) -> Result<()> {
     match form {
         Form::AsItCame => Ok(()),
-        Form::Plain => vary(response),
+        Form::Plain => say_vary(response),
         Form::Unmodified => {
             if response.headers.contains_key("vary") {
-                vary(response)?;
+                say_vary(response)?;
             }
             if has_only_weak(request, response) { weaken(response) } else { Ok(()) }
         }
         Form::Compressed(coding) => {
+            response.remove_header("content-length");
             for name in OF_BYTES {
                 response.remove_header(name);
             }
             response.insert_header("Content-Encoding", coding.token())?;
             weaken(response)?;
-            vary(response)?;
+            say_vary(response)?;
             if request.method != Method::HEAD {
                 // An origin of HTTP/1.0 gave the response its version, which knows no chunks.
                 response.set_version(Version::HTTP_11);
@@ -204,11 +201,8 @@ fn weaken(response: &mut ResponseHeader) -> Result<()> {
 }
 
 /// RFC 9110 §12.5.5: what was chosen by Accept-Encoding says so.
-fn vary(response: &mut ResponseHeader) -> Result<()> {
-    let said = Fields::Map(&response.headers)
-        .all("vary")
-        .flat_map(list::members)
-        .any(|name| name == b"*" || name.eq_ignore_ascii_case(b"accept-encoding"));
+fn say_vary(response: &mut ResponseHeader) -> Result<()> {
+    let said = vary::is_by_encoding(Fields::Map(&response.headers).all("vary"));
     if said { Ok(()) } else { response.append_header("Vary", "Accept-Encoding").map(drop) }
 }
 

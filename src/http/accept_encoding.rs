@@ -40,6 +40,10 @@ impl Coding {
     }
 }
 
+/// Fields that speak of the bytes of a body in one compression, and of no other (RFC 9110 §14.3, RFC 9530, and what these
+/// were before); beside its entity tag and its length.
+pub const OF_BYTES: [&str; 5] = ["accept-ranges", "content-md5", "digest", "content-digest", "repr-digest"];
+
 /// What a client can take, and what it would rather have (RFC 9110 §12.5.3).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Preferences {

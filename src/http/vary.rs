@@ -39,6 +39,12 @@ pub fn parse<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Vary {
     }
 }
 
+/// Whether a response says that its compression was chosen by the request, or that anything may have been.
+pub fn is_by_encoding<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> bool {
+    let mut names = values.into_iter().flat_map(list::members);
+    names.any(|name| name == b"*" || name.eq_ignore_ascii_case(b"accept-encoding"))
+}
+
 /// What a request says in the fields a response varies by; equal bytes select the same variant (RFC 9111 §4.1).
 ///
 /// Each field is framed by a mark and its length, so that no value can pass for two. Lines are trimmed and joined by
